@@ -1,0 +1,23 @@
+"""The one place where a stage's image gets its name."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from kfp import dsl
+
+_REGISTRY = "quipu"
+
+
+def image(stage: str) -> str:
+    """The image of a stage: ``QUIPU_IMAGE_<STAGE>`` where set (a release sets it by content), else a local name.
+
+    Args:
+        stage: Kebab-case stage name, such as ``train-sklearn``.
+    """
+    return os.environ.get(f"QUIPU_IMAGE_{stage.upper().replace('-', '_')}", f"{_REGISTRY}/{stage}:latest")
+
+
+def container(stage: str) -> Callable[[Callable[..., Any]], Any]:
+    """Decorator that makes a function the component of a stage, on the stage's own image, with nothing installed."""
+    return lambda function: dsl.component(base_image=image(stage), install_kfp_package=False)(function)

@@ -1,0 +1,223 @@
+"""The configuration of a run: what a lender's risk committee decides, as one YAML file with defaults for all."""
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+import yaml
+from msgspec import Meta, Struct
+
+from components.credit.errors import InputError, nearest
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Positive = Annotated[int, Meta(ge=1)]
+NotNegative = Annotated[int, Meta(ge=0)]
+
+
+class Target(Struct, forbid_unknown_fields=True, frozen=True):
+    """What a bad loan is. Days past due are the peak within the window, never the last value.
+
+    Args:
+        bad_days: Peak days past due from which a loan is bad.
+        indeterminate_days: Peak days past due from which a loan is neither; up to ``bad_days``.
+        window_days: Performance window from the decision on.
+        refinanced_is_bad: Whether a loan refinanced within the window is bad (a refinanced loan is never a good).
+    """
+
+    bad_days: Positive = 60
+    indeterminate_days: Positive = 31
+    window_days: Positive = 365
+    refinanced_is_bad: bool = True
+
+
+class Split(Struct, forbid_unknown_fields=True, frozen=True):
+    """How applications are split into a training and a test set.
+
+    Args:
+        kind: ``out_of_time`` tests on the latest decisions; ``random`` is for books without dates.
+        test_share: Share of the latest labelled decisions that are the test set.
+        embargo_days: Days before the test set whose applications are left out; null means the performance window.
+        random_reason: Why a dated book is split at random all the same; it is kept in the report.
+    """
+
+    kind: Literal["out_of_time", "random"] = "out_of_time"
+    test_share: Share = 0.25
+    embargo_days: NotNegative | None = None
+    random_reason: str = ""
+
+
+class Limits(Struct, forbid_unknown_fields=True, frozen=True):
+    """Limits that stop a run.
+
+    Args:
+        quarantined_share: Greatest share of a table's rows that may go to quarantine.
+        least_bads: Least number of bads in the training set.
+        single_feature_auc: AUC from which a single feature is held to be a leak.
+        repeated_rows_share: Greatest share of applications whose features all repeat another's.
+        leakage_reason: Why a run goes on although a leak was found; it is kept in the report.
+    """
+
+    quarantined_share: Share = 0.05
+    least_bads: Positive = 50
+    single_feature_auc: Share = 0.95
+    repeated_rows_share: Share = 0.10
+    leakage_reason: str = ""
+
+
+class Search(Struct, forbid_unknown_fields=True, frozen=True):
+    """The search for hyper-parameters.
+
+    Args:
+        folds: Folds of the cross-validation, grouped by borrower, ordered by time where there is time.
+        forest_candidates: Candidates tried for the random forest.
+        xgboost_candidates: Candidates tried for XGBoost.
+        forest_space: Values to choose from, by parameter of RandomForestClassifier.
+        xgboost_space: Values to choose from, by parameter of XGBoost.
+    """
+
+    folds: Annotated[int, Meta(ge=2, le=20)] = 4
+    forest_candidates: Positive = 8
+    xgboost_candidates: Positive = 24
+    forest_space: dict[str, list[float | int | str]] = msgspec.field(
+        default_factory=lambda: {
+            "max_depth": [6, 8, 10, 14],
+            "min_samples_leaf": [5, 10, 20, 40, 80],
+            "max_features": ["sqrt", 0.2, 0.35, 0.5],
+        }
+    )
+    xgboost_space: dict[str, list[float | int]] = msgspec.field(
+        default_factory=lambda: {
+            "max_depth": [2, 3, 4, 5, 6],
+            "min_child_weight": [1, 3, 10, 30],
+            "subsample": [0.6, 0.75, 0.9],
+            "colsample_bytree": [0.3, 0.5, 0.7, 0.9],
+            "reg_lambda": [0.3, 1, 3, 10, 30],
+            "gamma": [0, 0.3, 1],
+        }
+    )
+
+
+class Scorecard(Struct, forbid_unknown_fields=True, frozen=True):
+    """The points of the scorecard and how its bins are cut.
+
+    Args:
+        points: Points at the base odds.
+        odds: Good to bad odds at those points.
+        pdo: Points that double the odds.
+        bins: Greatest number of bins of a feature, missing and special codes apart.
+        least_bin_share: Least share of the rows in a bin.
+        least_information_value: Features with less are left out.
+    """
+
+    points: float = 600
+    odds: Annotated[float, Meta(gt=0)] = 30
+    pdo: Annotated[float, Meta(gt=0)] = 20
+    bins: Annotated[int, Meta(ge=2, le=50)] = 8
+    least_bin_share: Share = 0.03
+    least_information_value: float = 0.01
+
+
+class Policy(Struct, forbid_unknown_fields=True, frozen=True):
+    """How scores become decisions.
+
+    Args:
+        approval_share: Share of the applications that the cut-off approves.
+        champion_margin: AUC by which a challenger must beat the scorecard to replace it.
+        confidence: Confidence of every interval and test.
+        person_decides: Whether a person must confirm each decision, as Peru's rules on automated decisions ask
+            (Ley 29733 and DS 016-2024-JUS; DS 115-2025-PCM).
+    """
+
+    approval_share: Annotated[float, Meta(gt=0, lt=1)] = 0.70
+    champion_margin: Share = 0.01
+    confidence: Annotated[float, Meta(gt=0.5, lt=1)] = 0.95
+    person_decides: bool = True
+
+
+class Config(Struct, forbid_unknown_fields=True, frozen=True):
+    """The whole configuration; every part may be left out."""
+
+    seed: NotNegative = 20_240_731
+    partitions: Positive = 1
+    target: Target = Target()
+    split: Split = Split()
+    limits: Limits = Limits()
+    search: Search = Search()
+    scorecard: Scorecard = Scorecard()
+    policy: Policy = Policy()
+
+
+_T = TypeVar("_T")
+
+
+def parse_config(text: str, name: str) -> Config:
+    """The configuration that a YAML text holds; an empty text means the defaults.
+
+    Args:
+        text: YAML.
+        name: File name, for the message.
+
+    Raises:
+        InputError: Not YAML, an unknown key or a value out of range, with its place.
+    """
+    return parse_yaml(text, name, Config)
+
+
+def parse_yaml(text: str, name: str, kind: type[_T]) -> _T:
+    """A typed value from YAML, with one sentence where it does not fit.
+
+    Raises:
+        InputError: Not YAML, an unknown key (with the nearest right one) or a value out of range, with its place.
+    """
+    try:
+        loaded = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        raise InputError(
+            f"{name}{where} is not YAML: {getattr(error, 'problem', None) or 'it cannot be read'}."
+        ) from error
+    try:
+        return msgspec.convert({} if loaded is None else loaded, kind)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{name}: {_explain(str(error), kind)}") from error
+
+
+def load_yaml(path: Path, kind: type[_T]) -> _T:
+    """As ``parse_yaml``, from a file."""
+    try:
+        return parse_yaml(path.read_text(encoding="utf-8"), str(path), kind)
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist.") from error
+
+
+def _explain(message: str, kind: type) -> str:
+    """Msgspec's message as a sentence, with the nearest known key where one is unknown."""
+    _, found, rest = message.replace("Object contains ", "").partition("unknown field `")
+    if not found:
+        return message.rstrip(".") + "."
+    key, _, place = rest.partition("`")
+    return f"unknown key '{key}'{place.replace(' - at', ' at').replace('`', '')}{nearest(key, _keys(kind)) or '.'}"
+
+
+def _keys(kind: type) -> set[str]:
+    """All keys that a Struct and the Structs within it know."""
+    keys: set[str] = set()
+    pending: list[object] = [msgspec.inspect.type_info(kind)]
+    seen: set[int] = set()
+    while pending:
+        info = pending.pop()
+        if isinstance(info, msgspec.inspect.StructType):
+            if id(info.cls) in seen:
+                continue
+            seen.add(id(info.cls))
+            for field in info.fields:
+                keys.add(field.encode_name)
+                pending.append(field.type)
+        elif isinstance(info, msgspec.inspect.UnionType):
+            pending.extend(info.types)
+        elif isinstance(info, msgspec.inspect.DictType):
+            pending.append(info.value_type)
+        elif isinstance(info, msgspec.inspect.ListType | msgspec.inspect.VarTupleType):
+            pending.append(info.item_type)
+    return keys

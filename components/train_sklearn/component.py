@@ -1,0 +1,43 @@
+"""Interface of the stage that trains the scorecard and the random forest."""
+
+from kfp.dsl import Artifact, Dataset, Input, Model, Output
+
+from components.container import container
+
+
+@container("train-sklearn")
+def train_sklearn(
+    features: Input[Dataset],
+    dictionary: Input[Artifact],
+    config: str,
+    scorecard: Output[Model],
+    random_forest: Output[Model],
+):
+    """Train the logistic scorecard and the random forest, each calibrated by cross-validation.
+
+    Args:
+        features: Manifest of the feature table.
+        dictionary: The feature dictionary.
+        config: Configuration file: a path or s3:// address.
+
+    Returns:
+        scorecard: Folder of the scorecard with its training report.
+        random_forest: Folder of the random forest with its training report.
+    """
+    from components.credit.dictionary import read_dictionary
+    from components.credit.documents import read_config
+    from components.credit.progress import stage
+    from components.credit.scorer import save
+    from components.credit.store import Store, access_from_environment, read_manifest
+    from components.train_sklearn.training import train
+
+    with stage("train-sklearn") as progress:
+        card, forest = train(
+            read_manifest(features.path),
+            read_dictionary(dictionary.path),
+            read_config(config),
+            Store(access_from_environment()),
+            progress,
+        )
+        save(card, scorecard.path)
+        save(forest, random_forest.path)

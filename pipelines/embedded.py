@@ -1,0 +1,111 @@
+"""The embedded store: a real S3 server (SeaweedFS, from a wheel) on free loopback ports, its data in one folder."""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import urllib3
+
+from components.credit.errors import StoreError
+from components.credit.store import Access, Store
+
+_READY_SECONDS = 60
+_PORTS = ("s3", "s3_grpc", "master", "master_grpc", "volume", "volume_grpc", "filer", "filer_grpc")
+
+
+@contextmanager
+def embedded_store(folder: Path) -> Iterator[Access]:
+    """A running S3 server with Quipu's buckets; it ends with the context, its data stay in ``folder``.
+
+    Raises:
+        StoreError: The server does not start.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    access_key, secret_key = _credential(folder / "credential.json")
+    ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+    command = [
+        _program(), "-logtostderr", "server", "-dir", str(folder / "data"),
+        "-ip", "127.0.0.1", "-ip.bind", "127.0.0.1", "-master.telemetry=false", "-master.volumeSizeLimitMB", "1024",
+        "-volume.max", "0", "-volume.preStopSeconds", "0",
+        "-s3", "-s3.config", str(folder / "credential.json"), "-s3.iam=false", "-s3.port.iceberg", "0",
+        "-s3.port.lance", "0",
+        "-s3.port", str(ports["s3"]), "-s3.port.grpc", str(ports["s3_grpc"]),
+        "-master.port", str(ports["master"]), "-master.port.grpc", str(ports["master_grpc"]),
+        "-volume.port", str(ports["volume"]), "-volume.port.grpc", str(ports["volume_grpc"]),
+        "-filer.port", str(ports["filer"]), "-filer.port.grpc", str(ports["filer_grpc"]),
+    ]  # fmt: skip
+    (folder / "data").mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        log = stack.enter_context((folder / "server.log").open("ab"))
+        # Its own session: Ctrl-C reaches the runner, which ends the server when the stages have ended.
+        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        stack.callback(_end, server)
+        access = Access(f"127.0.0.1:{ports['s3']}", access_key, secret_key)
+        _wait_until_ready(server, access, folder / "server.log")
+        Store(access).make_buckets()
+        yield access
+
+
+def _program() -> str:
+    beside = Path(sys.executable).parent / "weed"
+    found = str(beside) if beside.exists() else shutil.which("weed")
+    if not found:
+        raise StoreError("The S3 server 'weed' is not installed; run 'make setup' again.")
+    return found
+
+
+def _credential(path: Path) -> tuple[str, str]:
+    if not path.exists():
+        credential = {"accessKey": f"quipu-{secrets.token_hex(4)}", "secretKey": secrets.token_hex(20)}
+        identity = {
+            "name": "quipu",
+            "credentials": [credential],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as opened:
+            json.dump({"identities": [identity]}, opened)
+    credential = json.loads(path.read_text(encoding="utf-8"))["identities"][0]["credentials"][0]
+    return credential["accessKey"], credential["secretKey"]
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for opened in sockets:
+            opened.bind(("127.0.0.1", 0))
+        return [opened.getsockname()[1] for opened in sockets]
+
+
+def _wait_until_ready(server: "subprocess.Popen[bytes]", access: Access, log: Path) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    http = urllib3.PoolManager(timeout=2, retries=False)
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise StoreError(f"The S3 server ended at once; its log is {log}.")
+        try:
+            if http.request("GET", f"http://{access.endpoint}/healthz").status == 200:
+                return
+        except urllib3.exceptions.HTTPError:
+            pass
+        time.sleep(0.05)
+    raise StoreError(f"The S3 server did not answer within {_READY_SECONDS} s; its log is {log}.")
+
+
+def _end(server: "subprocess.Popen[bytes]") -> None:
+    """End the server: it syncs what it holds on SIGTERM but waits long for peers that it has not, so not for ever."""
+    if server.poll() is None:
+        server.send_signal(signal.SIGTERM)
+        try:
+            server.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
