@@ -1,0 +1,47 @@
+"""The compiled specs that are committed: which file comes from what, and how to compile them again."""
+
+import warnings
+from pathlib import Path
+
+from kfp import compiler
+from kfp.dsl.base_component import BaseComponent
+
+from components.deploy.component import deploy
+from components.evaluate.component import evaluate
+from components.feature.component import feature
+from components.ingest.component import ingest
+from components.train_sklearn.component import train_sklearn
+from components.train_xgboost.component import train_xgboost
+from components.validate.component import validate
+from pipelines.training import training
+
+_ROOT = Path(__file__).parent.parent
+
+SPECS: dict[Path, BaseComponent] = {
+    **{
+        _ROOT / "components" / folder / "component.yaml": component
+        for folder, component in {
+            "ingest": ingest,
+            "validate": validate,
+            "feature": feature,
+            "train_sklearn": train_sklearn,
+            "train_xgboost": train_xgboost,
+            "evaluate": evaluate,
+            "deploy": deploy,
+        }.items()
+    },
+    _ROOT / "pipelines" / "training.yaml": training,
+}
+
+
+def compile_to(component: BaseComponent, path: Path) -> None:
+    """Compile a component or pipeline to YAML."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        compiler.Compiler().compile(component, str(path))
+
+
+if __name__ == "__main__":
+    for spec, source in SPECS.items():
+        compile_to(source, spec)
+        print(spec.relative_to(_ROOT))

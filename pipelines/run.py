@@ -1,0 +1,266 @@
+"""A whole run on this machine: data in, champion in the registry, one application scored, a summary written."""
+
+import datetime
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import yaml
+from rich.console import Console
+
+from components.credit.config import parse_config
+from components.credit.documents import read_json, write_json
+from components.credit.errors import InputError, QuipuError, nearest
+from components.credit.mapping import Mapping, parse_mapping
+from components.credit.store import LANDING_BUCKET, Access, Store
+from pipelines.display import Display
+from pipelines.embedded import embedded_store
+from pipelines.keys import key_environment
+from pipelines.portfolio.generate import generate
+from pipelines.revision import code_revision
+from pipelines.training import STAGES
+
+MAPPINGS = Path(__file__).parent / "mappings"
+RUNS = Path("runs")
+LATEST = RUNS / "latest"
+_DEFAULT_BORROWERS = 6_000
+
+
+class StageFailed(QuipuError):
+    """A stage of the pipeline failed; the text names it, the reason and the log."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a run is asked to do.
+
+    Args:
+        mapping: Name of a mapping that comes with Quipu, or path of a mapping file.
+        data: Folder of the lender's files; None makes the synthetic portfolio.
+        as_of: As-of day; None follows the mapping, then today.
+        config: Configuration file, or None.
+        out: Folder of the run; None makes ``runs/<time>``.
+    """
+
+    mapping: str
+    data: Path | None
+    as_of: datetime.date | None
+    config: Path | None
+    out: Path | None
+
+
+def run(order: Order, console: Console) -> Path:
+    """Run the training pipeline and leave its results in the run's folder.
+
+    Returns:
+        The run's folder, with ``summary.json``, ``report.html``, ``model/``, ``application.json`` and ``log/``.
+
+    Raises:
+        QuipuError: The input is wrong, or a stage failed; nothing is left half-written.
+    """
+    started = time.monotonic()
+    mapping_text, mapping = find_mapping(order.mapping)
+    as_of = resolve_as_of(order.as_of, mapping)
+    config_text = merged_config(mapping, order.config)
+    out = _make_folder(order.out)
+    data = order.data or _make_portfolio(order, out / "data", as_of, console)
+    if not data.is_dir():
+        raise InputError(f"{data} is not a folder; give the folder of the lender's files with --data.")
+    (out / "log").mkdir()
+    console.print(f"[bold]{mapping.lender}[/] as of {as_of}, run in {out}", highlight=False)
+    with embedded_store(out / "store") as access:
+        environment = store_environment(access) | key_environment(RUNS / "keys")
+        store = Store(access)
+        parameters = {
+            "source": str(data.resolve()),
+            "mapping": _landed(store, "mappings", mapping_text),
+            "config": _landed(store, "configurations", config_text),
+            "as_of": as_of.isoformat(),
+            "code": code_revision(),
+        }
+        display = Display(STAGES, out / "log" / "progress.jsonl", console)
+        artifacts = _drive(parameters, out, environment, display)
+        summary = _summary(artifacts, display, out, mapping, as_of)
+        summary["seconds"] = round(time.monotonic() - started, 1)
+        _publish(artifacts, out, summary)
+        write_json(str(out / "application.json"), _example_of(artifacts, store, parameters["mapping"], environment))
+    return out
+
+
+def find_mapping(name: str) -> tuple[str, Mapping]:
+    """Text and content of a mapping, by the name of one that comes with Quipu or by path.
+
+    Raises:
+        InputError: There is none of that name (the nearest is offered), or it is wrong.
+    """
+    known = {path.stem: path for path in sorted(MAPPINGS.glob("*.yaml"))}
+    path = known.get(name, Path(name))
+    if not path.is_file():
+        raise InputError(f"There is no mapping '{name}'{nearest(name, known) or '; quipu knows ' + ', '.join(known)}")
+    text = path.read_text(encoding="utf-8")
+    return text, parse_mapping(text, path.name)
+
+
+def resolve_as_of(given: datetime.date | None, mapping: Mapping) -> datetime.date:
+    """The as-of day: the one given, else the mapping's, else today in the lender's time zone.
+
+    Raises:
+        InputError: It lies in the future.
+    """
+    today = datetime.datetime.now(ZoneInfo(mapping.time_zone)).date()
+    as_of = given or mapping.as_of or today
+    if as_of > today:
+        raise InputError(f"The as-of day {as_of} is in the future; give {today} or an earlier day with --as-of.")
+    return as_of
+
+
+def merged_config(mapping: Mapping, path: Path | None) -> str:
+    """YAML of the configuration: the mapping's, with the file's laid over it, checked.
+
+    Raises:
+        InputError: The file does not exist, or a key or value is wrong.
+    """
+    own: dict[str, Any] = {}
+    if path is not None:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"The configuration {path} cannot be read: {error.strerror}.") from error
+        parse_config(text, str(path))
+        own = yaml.safe_load(text) or {}
+    merged = yaml.safe_dump(_overlaid(dict(mapping.config), own), sort_keys=True, allow_unicode=True)
+    parse_config(merged, f"the configuration of {mapping.lender}")
+    return merged
+
+
+def store_environment(access: Access) -> dict[str, str]:
+    """Environment variables through which stages and scorer find a store."""
+    return {
+        "QUIPU_STORE_ENDPOINT": access.endpoint,
+        "QUIPU_STORE_ACCESS_KEY": access.access_key,
+        "QUIPU_STORE_SECRET_KEY": access.secret_key,
+        "QUIPU_STORE_REGION": access.region,
+    }
+
+
+def _overlaid(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        inner = merged.get(key)
+        merged[key] = _overlaid(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _make_folder(out: Path | None) -> Path:
+    if out is None:
+        stamp = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+        out = RUNS / stamp
+    if out.exists() and any(out.iterdir()):
+        raise InputError(f"{out} is not empty; give another folder with --out.")
+    out.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def _make_portfolio(order: Order, folder: Path, as_of: datetime.date, console: Console) -> Path:
+    if order.mapping != "portfolio":
+        raise InputError(
+            f"The mapping '{order.mapping}' needs data; give the folder of the lender's files with --data."
+        )
+    with console.status(f"Making a synthetic portfolio of {_DEFAULT_BORROWERS:,} borrowers"):
+        generate(_DEFAULT_BORROWERS, 20_240_731, as_of, folder, lambda done: None)
+    return folder
+
+
+def _landed(store: Store, kind: str, text: str) -> str:
+    """Put a document into the landing bucket under a name by its content, and give its address."""
+    key = f"{kind}/{hashlib.sha256(text.encode()).hexdigest()[:12]}.yaml"
+    store.write_once(LANDING_BUCKET, key, text.encode())
+    return f"s3://{LANDING_BUCKET}/{key}"
+
+
+def _drive(parameters: dict[str, str], out: Path, environment: dict[str, str], display: Display) -> Path:
+    """Run the pipeline in a process of its own and show its progress.
+
+    Returns:
+        The folder of its artifacts: ``<stage>/<artifact>``.
+    """
+    log = out / "log" / "pipeline.log"
+    progress = {"QUIPU_PROGRESS_FILE": str((out / "log" / "progress.jsonl").resolve()), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "pipelines.local", str((out / "pipeline").resolve()), json.dumps(parameters)]
+    with log.open("wb") as opened:
+        child = subprocess.Popen(
+            command,
+            stdout=opened,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | environment | progress,
+            start_new_session=True,
+        )
+        with ended(child), display.live():
+            while child.poll() is None:
+                display.refresh()
+                time.sleep(0.1)
+            display.refresh()
+    if child.returncode != 0:
+        stage, reason = display.failed or ("pipeline", "it ended without a word")
+        raise StageFailed(f"{stage} failed: {reason}\nThe log is {log}.")
+    return next((out / "pipeline").glob("quipu-training-*"))
+
+
+@contextmanager
+def ended(child: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """End a process and all that it started when the context ends, however it ends."""
+    try:
+        yield
+    finally:
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(child.pid, sign)
+                child.wait(timeout=5)
+            except ProcessLookupError:
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        child.wait()
+
+
+def _summary(artifacts: Path, display: Display, out: Path, mapping: Mapping, as_of: datetime.date) -> dict[str, Any]:
+    decision = read_json(str(artifacts / "evaluate" / "decision"))
+    release = read_json(str(artifacts / "deploy" / "release"))
+    return {
+        "lender": mapping.lender,
+        "as_of": as_of.isoformat(),
+        "code": code_revision(),
+        "champion": decision["champion"],
+        "version": release["version"],
+        "models": decision["models"],
+        "rows": read_json(str(artifacts / "validate" / "report"))["rows"],
+        "stages": {name: {"seconds": round(stage.seconds, 3)} for name, stage in display.stages.items()},
+        "warnings": [warning for stage in display.stages.values() for warning in stage.warnings],
+        "report": str(out / "report.html"),
+        "model": str(out / "model"),
+    }
+
+
+def _publish(artifacts: Path, out: Path, summary: dict[str, Any]) -> None:
+    """Lay report, model and summary into the run's folder, the summary last, and point ``runs/latest`` at it."""
+    shutil.copyfile(artifacts / "evaluate" / "report", out / "report.html")
+    shutil.copytree(artifacts / "evaluate" / "champion", out / "model")
+    shutil.copyfile(RUNS / "keys" / "verify.pem", out / "verify.pem")
+    write_json(str(out / "summary.json.part"), summary)
+    (out / "summary.json.part").rename(out / "summary.json")
+    link = LATEST.with_name("latest.part")
+    link.unlink(missing_ok=True)
+    link.symlink_to(os.path.relpath(out, RUNS))
+    link.rename(LATEST)

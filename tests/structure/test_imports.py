@@ -1,0 +1,57 @@
+"""The direction of imports that the design fixes."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = {path.parent.name for path in (ROOT / "components").glob("*/component.py")} | {"score", "monitor"}
+MODULES = sorted([*(ROOT / "components").rglob("*.py"), *(ROOT / "pipelines").rglob("*.py")])
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            names.add(node.module or "")
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def top(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_one_way(path: Path) -> None:
+    place = path.relative_to(ROOT)
+    names = imported(path)
+    in_components = place.parts[0] == "components"
+    stage = place.parts[1] if in_components and len(place.parts) > 2 else ""
+    if in_components and place.name not in ("component.py", "container.py"):
+        assert "kfp" not in top(names), "only component.py, container.py and pipelines/ import kfp"
+    if str(place) != "components/credit/store.py":
+        assert "minio" not in top(names), "only credit/store.py imports minio"
+    if stage != "deploy":
+        assert "kubernetes" not in top(names), "only deploy imports kubernetes"
+    if in_components:
+        assert "pipelines" not in top(names), "components never import pipelines"
+        others = {name.split(".")[1] for name in names if name.startswith("components.") and name.count(".")}
+        assert not (others & STAGES) - {stage}, "stages never import each other"
+    if stage == "credit":
+        assert not {
+            name for name in names if name.startswith("components.") and not name.startswith("components.credit")
+        }
+    assert not top(names) & {"pickle", "cloudpickle", "joblib", "dill"}, "the pickle format is never loaded"
+
+
+def test_the_top_level_folders_are_the_agreed_ones() -> None:
+    agreed = {"components", "pipelines", "images", "manifests", "airflow", "tests"}
+    made = {"runs", "build", "dist"}  # by runs and builds, never committed
+    found = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))}
+    assert found - made <= agreed
+    assert not (ROOT / "airflow" / "__init__.py").exists(), "it would shadow Apache Airflow"
