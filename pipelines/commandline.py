@@ -1,13 +1,30 @@
 """The command line: ``quipu``."""
 
+import contextlib
 import datetime
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
 
-from pipelines.run import Order, run
+from components.credit.documents import read_json
+from components.credit.errors import InputError, QuipuError
+from components.credit.registry import champion, list_models, show
+from components.credit.store import Store, access_from_environment, secret
+from pipelines.embedded import embedded_store
+from pipelines.portfolio.generate import generate as generate_portfolio
+from pipelines.results import show_model, show_models, show_run, show_score
+from pipelines.run import LATEST, Order, run
+from pipelines.scoring_service import ask, running_scorer
 
 app = typer.Typer(
     name="quipu",
@@ -21,11 +38,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-models_app = typer.Typer(help="The models in a run's registry.", no_args_is_help=True)
+models_app = typer.Typer(help="The models in the registry.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 console = Console(highlight=False)
 
-RunFolder = Annotated[Path, typer.Option("--run", help="Folder of the run whose registry is meant.", show_default=True)]
+RunFolder = Annotated[
+    Path, typer.Option("--run", help="Run whose registry is meant, unless QUIPU_STORE_ENDPOINT names a store.")
+]
 
 
 @app.command("run")
@@ -48,8 +67,16 @@ def run_command(
     Example: quipu run --mapping superlender --data DIR
     """
     order = Order(mapping, data, as_of.date() if as_of else None, config, out)
-    folder = run(order, console)
-    show_results(folder)
+    with run(order, console) as (folder, environment):
+        show_run(console, folder, read_json(str(folder / "summary.json")))
+        body = (folder / "application.json").read_bytes()
+        with running_scorer(environment, _free_port(), folder / "log" / "scorer.log") as address:
+            show_score(console, ask(address, body))
+    console.print(
+        f"\nTo ask again, start the scorer with [bold]quipu serve[/] and send it the application:\n"
+        f"  curl -s http://127.0.0.1:8080/v1/score -d @{folder}/application.json\n\nReport   {folder}/report.html",
+        soft_wrap=True,
+    )
 
 
 @app.command()
@@ -60,10 +87,100 @@ def generate(
     seed: Annotated[int, typer.Option(min=0, help="Seed; the same seed gives the same bytes.")] = 1,
 ) -> None:
     """Write a synthetic Peruvian portfolio, as a caja would export it (mapping 'portfolio')."""
-    from rich.progress import track
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("Borrowers", total=borrowers)
+        generate_portfolio(borrowers, seed, as_of.date(), out, lambda done: progress.update(task, completed=done))
+    console.print(f"{borrowers:,} borrowers as of {as_of.date()} written to {out}", soft_wrap=True)
 
-    from pipelines.portfolio.generate import generate as generate_portfolio
 
-    del track
-    generate_portfolio(borrowers, seed, as_of.date(), out, lambda done: None)
-    console.print(f"{borrowers:,} borrowers written to {out}")
+@app.command()
+def serve(
+    run_folder: RunFolder = LATEST,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 8080,
+) -> None:
+    """Serve the champion over HTTP until Ctrl-C: POST /v1/score, Open Inference Protocol, /openapi.json."""
+    from components.score.service import serve as serve_champion
+
+    with _registry(run_folder) as (store, verify_key):
+        console.print(f"Serving on http://{host}:{port}; Ctrl-C stops.")
+        serve_champion(store.access, verify_key, host, port)
+
+
+@app.command()
+def score(
+    file: Annotated[Path, typer.Argument(help="Application with its raw history (JSON); a run writes an example.")],
+    run_folder: RunFolder = LATEST,
+) -> None:
+    """Score one application with the champion.
+
+    Example: quipu score runs/latest/application.json
+    """
+    from components.score.application import read_document
+    from components.score.application import score as score_application
+    from components.score.model import load_champion
+
+    try:
+        document = read_document(file.read_bytes())
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}.") from error
+    with _registry(run_folder) as (store, verify_key):
+        show_score(console, msgspec.to_builtins(score_application(load_champion(store, verify_key), document)))
+
+
+@models_app.command("list")
+def list_command(run_folder: RunFolder = LATEST) -> None:
+    """List the registered models, the champion marked."""
+    with _registry(run_folder) as (store, verify_key):
+        pointer = champion(store)
+        show_models(console, list_models(store, verify_key), pointer.version if pointer else "")
+
+
+@models_app.command("show")
+def show_command(
+    version: Annotated[str, typer.Argument(help="Version, as 'quipu models list' shows it; 'champion' for that one.")],
+    run_folder: RunFolder = LATEST,
+) -> None:
+    """Show what a registered model is and what it was made from, by its verified manifest."""
+    with _registry(run_folder) as (store, verify_key):
+        if version == "champion":
+            pointer = champion(store)
+            if pointer is None:
+                raise InputError("No model was released yet; 'quipu run' releases one.")
+            version = pointer.version
+        show_model(console, show(store, version, verify_key))
+
+
+@contextlib.contextmanager
+def _registry(run_folder: Path) -> Iterator[tuple[Store, str]]:
+    """The store that the environment names, or else the embedded one of a run, with the key that verifies models."""
+    if "QUIPU_STORE_ENDPOINT" in os.environ:
+        yield Store(access_from_environment()), secret("QUIPU_VERIFY_KEY")
+        return
+    if not (run_folder / "summary.json").is_file():
+        raise InputError(f"{run_folder} holds no finished run; 'quipu run' makes one, --run names another.")
+    with embedded_store(run_folder / "store") as access:
+        yield Store(access), (run_folder / "verify.pem").read_text(encoding="utf-8")
+
+
+def _free_port() -> int:
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return int(opened.getsockname()[1])
+
+
+def main() -> None:
+    """Run the command line; a problem that the user can mend ends in one sentence and exit code 1, Ctrl-C in 130."""
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    try:
+        app()
+    except QuipuError as error:
+        Console(stderr=True, highlight=False).print(f"[red]Error[/] {escape(str(error))}", soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Stopped.")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

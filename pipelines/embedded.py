@@ -50,7 +50,7 @@ def embedded_store(folder: Path) -> Iterator[Access]:
         server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         stack.callback(_end, server)
         access = Access(f"127.0.0.1:{ports['s3']}", access_key, secret_key)
-        _wait_until_ready(server, access, folder / "server.log")
+        _wait_until_ready(server, ports, folder / "server.log")
         Store(access).make_buckets()
         yield access
 
@@ -85,19 +85,27 @@ def _free_ports(count: int) -> list[int]:
         return [opened.getsockname()[1] for opened in sockets]
 
 
-def _wait_until_ready(server: "subprocess.Popen[bytes]", access: Access, log: Path) -> None:
+def _wait_until_ready(server: "subprocess.Popen[bytes]", ports: dict[str, int], log: Path) -> None:
     deadline = time.monotonic() + _READY_SECONDS
     http = urllib3.PoolManager(timeout=2, retries=False)
     while time.monotonic() < deadline:
         if server.poll() is not None:
             raise StoreError(f"The S3 server ended at once; its log is {log}.")
         try:
-            if http.request("GET", f"http://{access.endpoint}/healthz").status == 200:
+            if _is_ready(http, ports):
                 return
         except urllib3.exceptions.HTTPError:
             pass
         time.sleep(0.05)
     raise StoreError(f"The S3 server did not answer within {_READY_SECONDS} s; its log is {log}.")
+
+
+def _is_ready(http: urllib3.PoolManager, ports: dict[str, int]) -> bool:
+    """Whether S3 answers and the volumes have reported: until they do, what lies in the folder cannot be read."""
+    if http.request("GET", f"http://127.0.0.1:{ports['s3']}/healthz").status != 200:
+        return False
+    status = http.request("GET", f"http://127.0.0.1:{ports['master']}/dir/status")
+    return status.status == 200 and bool(status.json().get("Topology", {}).get("DataCenters"))
 
 
 def _end(server: "subprocess.Popen[bytes]") -> None:

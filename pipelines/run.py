@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -23,11 +22,13 @@ from components.credit.config import parse_config
 from components.credit.documents import read_json, write_json
 from components.credit.errors import InputError, QuipuError, nearest
 from components.credit.mapping import Mapping, parse_mapping
-from components.credit.store import LANDING_BUCKET, Access, Store
+from components.credit.store import LANDING_BUCKET, Access, Store, read_manifest
 from pipelines.display import Display
 from pipelines.embedded import embedded_store
+from pipelines.example import example_document
 from pipelines.keys import key_environment
 from pipelines.portfolio.generate import generate
+from pipelines.processes import ended
 from pipelines.revision import code_revision
 from pipelines.training import STAGES
 
@@ -60,11 +61,13 @@ class Order:
     out: Path | None
 
 
-def run(order: Order, console: Console) -> Path:
-    """Run the training pipeline and leave its results in the run's folder.
+@contextmanager
+def run(order: Order, console: Console) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Run the training pipeline, leave its results in the run's folder, and keep its store up for the context.
 
-    Returns:
-        The run's folder, with ``summary.json``, ``report.html``, ``model/``, ``application.json`` and ``log/``.
+    Yields:
+        The run's folder, with ``summary.json``, ``report.html``, ``model/``, ``application.json`` and ``log/``, and the
+        environment in which a scorer finds the store and the keys.
 
     Raises:
         QuipuError: The input is wrong, or a stage failed; nothing is left half-written.
@@ -93,9 +96,14 @@ def run(order: Order, console: Console) -> Path:
         artifacts = _drive(parameters, out, environment, display)
         summary = _summary(artifacts, display, out, mapping, as_of)
         summary["seconds"] = round(time.monotonic() - started, 1)
+        example = example_document(
+            read_manifest(str(artifacts / "feature" / "features")),
+            read_manifest(str(artifacts / "validate" / "clean")),
+            store,
+        )
+        write_json(str(out / "application.json"), example)
         _publish(artifacts, out, summary)
-        write_json(str(out / "application.json"), _example_of(artifacts, store, parameters["mapping"], environment))
-    return out
+        yield out, environment
 
 
 def find_mapping(name: str) -> tuple[str, Mapping]:
@@ -218,23 +226,6 @@ def _drive(parameters: dict[str, str], out: Path, environment: dict[str, str], d
     return next((out / "pipeline").glob("quipu-training-*"))
 
 
-@contextmanager
-def ended(child: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """End a process and all that it started when the context ends, however it ends."""
-    try:
-        yield
-    finally:
-        for sign in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(child.pid, sign)
-                child.wait(timeout=5)
-            except ProcessLookupError:
-                break
-            except subprocess.TimeoutExpired:
-                continue
-        child.wait()
-
-
 def _summary(artifacts: Path, display: Display, out: Path, mapping: Mapping, as_of: datetime.date) -> dict[str, Any]:
     decision = read_json(str(artifacts / "evaluate" / "decision"))
     release = read_json(str(artifacts / "deploy" / "release"))
@@ -242,7 +233,7 @@ def _summary(artifacts: Path, display: Display, out: Path, mapping: Mapping, as_
         "lender": mapping.lender,
         "as_of": as_of.isoformat(),
         "code": code_revision(),
-        "champion": decision["champion"],
+        "champion": decision["champion"]["family"],
         "version": release["version"],
         "models": decision["models"],
         "rows": read_json(str(artifacts / "validate" / "report"))["rows"],

@@ -1,5 +1,6 @@
 """The configuration of a run: what a lender's risk committee decides, as one YAML file with defaults for all."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -195,7 +196,9 @@ def _explain(message: str, kind: type) -> str:
     """Msgspec's message as a sentence, with the nearest known key where one is unknown."""
     _, found, rest = message.replace("Object contains ", "").partition("unknown field `")
     if not found:
-        return message.rstrip(".") + "."
+        # YAML reads a bare 1, NO or 2024-01-31 as a number, a truth value or a date.
+        quoted = "; put it in quotes" if re.match("Expected `.*str.*`, got `(int|float|bool|date)", message) else ""
+        return message.rstrip(".") + quoted + "."
     key, _, place = rest.partition("`")
     return f"unknown key '{key}'{place.replace(' - at', ' at').replace('`', '')}{nearest(key, _keys(kind)) or '.'}"
 

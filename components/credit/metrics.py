@@ -12,7 +12,7 @@ Sources
     DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988): variance of AUC and the paired test
     Sun and Xu, IEEE Signal Processing Letters 21 (2014): the same by midranks, in n log n
     Obuchowski, Biometrics 53 (1997): the same where one person has several rows
-    Wilson (1927) and Jeffreys' prior, as in Brown, Cai and DasGupta, Statistical Science 16 (2001): intervals of a share
+    Brown, Cai and DasGupta, Statistical Science 16 (2001): Wilson's and Jeffreys' intervals of a share
     Cox, Biometrika 45 (1958): slope and intercept of calibration
     Yurdakul, Statistical Properties of the Population Stability Index (2018): critical value of PSI
 """
@@ -79,7 +79,9 @@ def gini(auc: float) -> float:
 
 def ks(bad: ArrayLike, score: ArrayLike) -> float:
     """Kolmogorov-Smirnov: the greatest gap between the cumulative shares of bads and goods by score, 0 to 1."""
-    return ks_by_level(np.asarray(bad, float), levels(score))
+    level = levels(score)
+    is_bad = np.asarray(bad, float)
+    return ks_of_counts(counts(level, is_bad), counts(level, 1 - is_bad))
 
 
 def levels(score: ArrayLike) -> NDArray[np.int64]:
@@ -87,19 +89,23 @@ def levels(score: ArrayLike) -> NDArray[np.int64]:
     return np.unique(np.asarray(score), return_inverse=True)[1].astype(np.int64).ravel()
 
 
-def ks_by_level(bads: Array, level: NDArray[np.int64], rows: Array | None = None) -> float:
-    """As ``ks``, from ranks and from weights.
+def counts(bin_of_row: NDArray[np.int64], weight: ArrayLike | None = None, bins: int = 0) -> Array:
+    """(bins,) Rows in each bin, or the sum of their weights; as many bins as there are, and at least ``bins``."""
+    return np.bincount(bin_of_row, weight if weight is None else np.asarray(weight, float), bins).astype(np.float64)
 
-    Args:
-        bads: (n,) Weight of each row's bads.
-        level: (n,) Ranks as ``levels`` gives them.
-        rows: (n,) Weight of each row; one where not given.
-    """
-    every = np.bincount(level, rows)
-    of_bads = np.bincount(level, bads)
-    of_goods = every - of_bads
-    gap = np.cumsum(of_bads) / of_bads.sum() - np.cumsum(of_goods) / of_goods.sum()
-    return float(np.abs(gap).max())
+
+def ks_of_counts(bads: Array, goods: Array) -> float:
+    """As ``ks``, from counts of bads and goods by ascending score; NaN where a class has none."""
+    if not bads.any() or not goods.any():
+        return float("nan")
+    return float(np.abs(np.cumsum(bads) / bads.sum() - np.cumsum(goods) / goods.sum()).max())
+
+
+def auc_of_counts(bads: Array, goods: Array) -> float:
+    """As ``roc_auc``, from counts of bads and goods by ascending score; NaN where a class has none."""
+    if not bads.any() or not goods.any():
+        return float("nan")
+    return float((bads * (np.cumsum(goods) - goods / 2)).sum() / (bads.sum() * goods.sum()))
 
 
 def brier(bad: ArrayLike, probability: ArrayLike) -> float:
@@ -119,9 +125,9 @@ def confusion(bad: ArrayLike, probability: ArrayLike, cutoff: float) -> NDArray[
     return np.bincount(2 * is_bad + declined, minlength=4).reshape(2, 2)
 
 
-def at_cutoff(counts: NDArray[np.int64]) -> dict[str, float]:
+def at_cutoff(matrix: NDArray[np.int64]) -> dict[str, float]:
     """Accuracy, precision, recall, F1 and approval rate of a confusion matrix; a share of nothing counts as 0."""
-    (good_approved, good_declined), (bad_approved, bad_declined) = counts.tolist()
+    (good_approved, good_declined), (bad_approved, bad_declined) = matrix.tolist()
     rows = good_approved + good_declined + bad_approved + bad_declined
     declined, bads = good_declined + bad_declined, bad_approved + bad_declined
     return {
@@ -158,7 +164,7 @@ def delong(bad: ArrayLike, scores: ArrayLike, borrower: ArrayLike | None = None)
     people = int(person.max()) + 1
 
     def by_person(rows: NDArray[np.bool_]) -> tuple[Array, int]:
-        sums = np.stack([np.bincount(person[rows], row[rows], people) for row in centred])
+        sums = np.stack([counts(person[rows], row[rows], people) for row in centred])
         return sums, np.unique(person[rows]).size
 
     (of_bads, bad_people), (of_goods, good_people) = by_person(is_bad), by_person(~is_bad)
@@ -191,7 +197,7 @@ def delong_test(
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     if np.isnan(variance):
         return Difference(value, -1.0, 1.0, 1.0)
-    if variance <= 1e-15:  # the scores order the rows alike, or one is perfect and the other its mirror
+    if variance <= 1e-15:  # the scores rank the rows alike, or each without any chance
         return Difference(value, value, value, 1.0 if abs(value) < 1e-12 else 0.0)
     half = _quantile(confidence) * np.sqrt(variance)
     p_value = 2 * stats.norm.sf(abs(value) / np.sqrt(variance))
@@ -253,11 +259,14 @@ def calibration_line(bad: ArrayLike, probability: ArrayLike, confidence: float) 
     )
 
 
-def quantile_bins(score: ArrayLike, bins: int) -> NDArray[np.int64]:
-    """(n,) Bin of each row, from 0, by about equal numbers of rows; rows of one score share a bin."""
-    values = np.asarray(score, float)
-    edges = np.unique(np.quantile(values, np.arange(1, bins) / bins, method="inverted_cdf"))
-    return levels(np.searchsorted(edges, values))
+def quantile_edges(values: ArrayLike, bins: int) -> Array:
+    """Greatest value of each bin but the last, for bins of about equal numbers of rows; fewer where values repeat.
+
+    A row's bin is ``np.searchsorted(edges, value)``.
+    """
+    numbers = np.asarray(values, float)
+    edges = np.unique(np.quantile(numbers, np.arange(1, bins) / bins, method="inverted_cdf"))
+    return np.asarray(edges[edges < numbers.max()], float)
 
 
 def psi(expected: ArrayLike, actual: ArrayLike, confidence: float) -> Shift:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_pem_public_key,
 )
+from msgspec import Struct, field
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import FormatError, VerificationError
 from securesystemslib.signer import CryptoSigner, SSlibKey
@@ -22,6 +23,19 @@ from securesystemslib.signer import CryptoSigner, SSlibKey
 from components.credit.errors import InputError, ModelRefused
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+
+
+class _Signature(Struct, frozen=True):
+    keyid: str
+    sig: str
+
+
+class _Envelope(Struct, frozen=True):
+    """The form of an envelope, checked before securesystemslib reads it, since that takes any JSON for one."""
+
+    payload: str
+    payload_type: str = field(name="payloadType")
+    signatures: list[_Signature] = field(default_factory=list)
 
 
 def new_key_pair() -> tuple[str, str]:
@@ -66,8 +80,8 @@ def verified(envelope: bytes, public_pem: str, place: str) -> bytes:
     """
     key = SSlibKey.from_crypto(_public_key(public_pem))
     try:
-        opened = Envelope.from_dict(msgspec.json.decode(envelope))
-    except (msgspec.DecodeError, FormatError, KeyError, TypeError, ValueError, AttributeError) as error:
+        opened = Envelope.from_dict(msgspec.to_builtins(msgspec.json.decode(envelope, type=_Envelope)))
+    except (FormatError, ValueError) as error:
         raise ModelRefused(f"{place} is not a signed envelope; deploy the model again.") from error
     try:
         opened.verify([key], threshold=1)

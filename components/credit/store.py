@@ -6,7 +6,10 @@ last and only once (``If-None-Match: *``), and a pointer moves only from the val
 
 import hashlib
 import os
-from collections.abc import Callable
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +22,7 @@ import pyarrow.parquet
 import urllib3
 from minio.error import MinioException, S3Error
 
-from components.credit.errors import InputError, StoreError
+from components.credit.errors import InputError, QuipuError, StoreError
 from components.credit.manifest import Manifest, Part, TableParts, decode, encode, identity
 
 LANDING_BUCKET = "quipu-landing"
@@ -29,8 +32,14 @@ AUDIT_BUCKET = "quipu-audit"
 BUCKETS = (LANDING_BUCKET, DATA_BUCKET, MODEL_BUCKET, AUDIT_BUCKET)
 
 MANIFEST = "MANIFEST.json"
-_TIMEOUT = urllib3.Timeout(connect=5, read=60)
+# A store that is away is given up after about 4 s, one that hangs after about 2 minutes.
+_CONNECT_SECONDS, _ANSWER_SECONDS = 5, 30
 _RETRIES = urllib3.Retry(total=4, backoff_factor=0.3, status_forcelist=(500, 502, 503, 504))
+# Without this, pyarrow fetches a whole file ahead of its reader, however large.
+_PARQUET = pyarrow.dataset.ParquetFileFormat(
+    default_fragment_scan_options=pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False)
+)
+_BATCH_ROWS = 262_144
 _T = TypeVar("_T")
 
 
@@ -92,7 +101,9 @@ class Store:
 
     def __init__(self, access: Access) -> None:
         self.access = access
-        self._http = urllib3.PoolManager(timeout=_TIMEOUT, retries=_RETRIES, maxsize=8)
+        self._http = urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_ANSWER_SECONDS), retries=_RETRIES, maxsize=8
+        )
         self._client = minio.Minio(
             endpoint=access.endpoint,
             access_key=access.access_key,
@@ -107,8 +118,8 @@ class Store:
             endpoint_override=access.endpoint,
             scheme="https" if access.secure else "http",
             region=access.region,
-            connect_timeout=5,
-            request_timeout=60,
+            connect_timeout=_CONNECT_SECONDS,
+            request_timeout=_ANSWER_SECONDS,
         )
 
     def make_buckets(self) -> None:
@@ -123,12 +134,7 @@ class Store:
         Raises:
             StoreError: It is not there, or the store is away.
         """
-        response = self._ask(self._client.get_object, bucket_name=bucket, object_name=key)
-        try:
-            return bytes(response.data)
-        finally:
-            response.close()
-            response.release_conn()
+        return self._ask(self._get, bucket=bucket, key=key)[0]
 
     def write_once(self, bucket: str, key: str, data: bytes) -> bool:
         """Write an object that must not exist yet; False where it was there already, and nothing was changed."""
@@ -137,18 +143,11 @@ class Store:
     def read_pointer(self, bucket: str, key: str) -> tuple[bytes, str] | None:
         """A pointer's value and its entity tag; None where there is none yet."""
         try:
-            response = self._client.get_object(bucket_name=bucket, object_name=key)
-        except S3Error as error:
-            if error.code == "NoSuchKey":
+            return self._ask(self._get, bucket=bucket, key=key)
+        except StoreError as error:
+            if isinstance(error.__cause__, S3Error) and error.__cause__.code == "NoSuchKey":
                 return None
-            raise _explained(error, self.access) from error
-        except (MinioException, urllib3.exceptions.HTTPError) as error:
-            raise _explained(error, self.access) from error
-        try:
-            return bytes(response.data), response.headers["etag"].strip('"')
-        finally:
-            response.close()
-            response.release_conn()
+            raise
 
     def move_pointer(self, bucket: str, key: str, data: bytes, tag: str | None) -> bool:
         """Move a pointer that still has the entity tag ``tag`` (None: does not exist yet); False where another was
@@ -196,10 +195,14 @@ class Store:
         sha256 = identity(tables)
         prefix = f"{dataset}/as_of={as_of}/sha256={sha256[:12]}"
         manifest = Manifest(dataset, as_of, sha256, DATA_BUCKET, prefix, tables, inputs, code, notes)
-        for name, table in tables.items():
-            for part in table.parts:
-                self.upload(DATA_BUCKET, f"{prefix}/{part.path}", folder / name / Path(part.path).name)
-        self.write_once(DATA_BUCKET, f"{prefix}/{MANIFEST}", encode(manifest))
+        known = self.read_pointer(DATA_BUCKET, f"{prefix}/{MANIFEST}")
+        if known is None:
+            for name, table in tables.items():
+                for part in table.parts:
+                    self.upload(DATA_BUCKET, f"{prefix}/{part.path}", folder / name / Path(part.path).name)
+            self.write_once(DATA_BUCKET, f"{prefix}/{MANIFEST}", encode(manifest))
+        elif decode(known[0], f"{prefix}/{MANIFEST}").sha256 != sha256:
+            raise StoreError(f"{DATA_BUCKET}/{prefix} holds other content than its name says; have it moved away.")
         return manifest
 
     def table(self, manifest: Manifest, name: str) -> pyarrow.dataset.Dataset:
@@ -215,17 +218,55 @@ class Store:
         if name not in manifest.tables:
             raise StoreError(f"The dataset {manifest.prefix} has no table '{name}'.")
         parts = manifest.tables[name].parts
-        chosen = parts if index is None else parts[index : index + 1]
+        chosen = parts if index is None else [parts[index]]
+        paths = [f"{manifest.bucket}/{manifest.prefix}/{part.path}" for part in chosen]
+        with self.scanning():
+            for part, found in zip(chosen, self.files.get_file_info(paths), strict=True):
+                if found.type is not pyarrow.fs.FileType.File or found.size != part.bytes:
+                    raise StoreError(
+                        f"{found.path} is gone from the store or no longer as it was written; run its stage again."
+                    )
+            fragments = [
+                _PARQUET.make_fragment(path, filesystem=self.files, file_size=part.bytes)
+                for path, part in zip(paths, chosen, strict=True)
+            ]
+            return pyarrow.dataset.FileSystemDataset(fragments, fragments[0].physical_schema, _PARQUET, self.files)
+
+    def batches(
+        self, manifest: Manifest, name: str, index: int | None, columns: list[str]
+    ) -> Iterator[pyarrow.RecordBatch]:
+        """Rows of a table, or of its ``index``-th partition, in order and in bounded memory."""
+        rows = self.partitions(manifest, name, index)
+        with self.scanning():
+            yield from rows.to_batches(columns=columns, batch_size=_BATCH_ROWS, batch_readahead=1, fragment_readahead=1)
+
+    @contextmanager
+    def scanning(self) -> Iterator[None]:
+        """While tables are scanned or spilled to disk, by pyarrow or DuckDB: their errors as one sentence.
+
+        Raises:
+            StoreError: The store failed within, or the local disk is full.
+        """
         try:
-            return pyarrow.dataset.dataset(
-                [f"{manifest.bucket}/{manifest.prefix}/{part.path}" for part in chosen],
-                filesystem=self.files,
-                format="parquet",
-            )
-        except FileNotFoundError as error:
-            raise StoreError(f"A file of {manifest.prefix} is gone from the store; run its stage again.") from error
-        except OSError as error:
-            raise _explained(error, self.access) from error
+            yield
+        except QuipuError:
+            raise
+        except Exception as error:
+            if "AWS Error" in str(error):
+                raise _explained(error, self.access) from error
+            if "No space left" in str(error):
+                raise StoreError(
+                    f"The local disk is full; free space in {tempfile.gettempdir()}, or let TMPDIR name another folder."
+                ) from error
+            raise
+
+    def _get(self, bucket: str, key: str) -> tuple[bytes, str]:
+        response = self._client.get_object(bucket_name=bucket, object_name=key)
+        try:
+            return bytes(response.data), response.headers["etag"].strip('"')
+        finally:
+            response.close()
+            response.release_conn()
 
     def _put(self, bucket: str, key: str, data: bytes, headers: dict[str, str]) -> bool:
         # minio-py cannot send conditional headers, a presigned request can.
@@ -238,15 +279,20 @@ class Store:
         )
         response = self._ask(lambda: self._http.request("PUT", url, body=data, headers=headers))
         if response.status == 412:
-            return False
+            # A retry finds what its first try wrote, where only the answer was lost.
+            return bool(response.retries and response.retries.history) and self.read(bucket, key) == data
         if response.status >= 300:
-            raise StoreError(f"The store refused to write {bucket}/{key} (status {response.status}); check the policy.")
+            found = re.search(rb"<Code>(\w+)</Code>", response.data)
+            code = found[1].decode() if found else str(response.status)
+            if code == "NoSuchKey":  # MinIO's answer to If-Match where there is no object
+                return False
+            raise _refusal(code, bucket, key)
         return True
 
     def _ask(self, call: Callable[..., _T], **arguments: object) -> _T:
         try:
             return call(**arguments)
-        except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
+        except (MinioException, urllib3.exceptions.HTTPError) as error:
             raise _explained(error, self.access) from error
 
 
@@ -273,14 +319,26 @@ def _table_parts(folder: Path) -> TableParts:
 
 
 def _explained(error: Exception, access: Access) -> StoreError:
-    """The store's error as one sentence."""
+    """What minio, urllib3 or pyarrow (perhaps through DuckDB) says of the store, as one sentence."""
     if isinstance(error, S3Error):
-        place = "/".join(part for part in (error.bucket_name, error.object_name) if part) or access.endpoint
-        if error.code in ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"):
-            return StoreError(f"The store refused access to {place} ({error.code}); check the stage's credential.")
-        if error.code == "NoSuchBucket":
-            return StoreError(f"The bucket {error.bucket_name} does not exist; make the buckets first.")
-        if error.code == "NoSuchKey":
-            return StoreError(f"{place} is not in the store.")
-        return StoreError(f"The store answered {error.code} for {place}.")
+        return _refusal(error.code or "an error", error.bucket_name or access.endpoint, error.object_name or "")
+    text = str(error)
+    if "AWS Error ACCESS_DENIED" in text or "AWS Error INVALID_" in text or "AWS Error SIGNATURE_" in text:
+        return _refusal("AccessDenied", access.endpoint, "")
+    if "AWS Error RESOURCE_NOT_FOUND" in text or "AWS Error NO_SUCH_" in text:
+        return StoreError(f"A file is gone from the store at {access.endpoint}; run the stage that wrote it again.")
     return StoreError(f"The store at {access.endpoint} does not answer; check that it runs and has disk space.")
+
+
+def _refusal(code: str, bucket: str, key: str) -> StoreError:
+    """An S3 error code as one sentence."""
+    place = f"{bucket}/{key}" if key else bucket
+    if code in ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"):
+        return StoreError(f"The store refused access to {place} ({code}); check the stage's credential.")
+    if code == "NoSuchBucket":
+        return StoreError(f"The bucket {bucket} does not exist; make the buckets first.")
+    if code == "NoSuchKey":
+        return StoreError(f"{place} is not in the store.")
+    if "Full" in code or "InsufficientStorage" in code:
+        return StoreError(f"The store has no disk space left for {place} ({code}); give it more, or free some.")
+    return StoreError(f"The store answered {code} for {place}; its log says why.")

@@ -1,0 +1,227 @@
+"""Bins of a feature, and what they say of risk: the weight of evidence.
+
+A binning is fitted once and kept as data; fitting and scoring find a row's bin by the same function. Missing values
+and each special code have bins of their own, with their own weight of evidence.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from msgspec import Struct
+
+from components.credit.calibration import Floats, Integers
+from components.credit.dictionary import Feature
+from components.credit.segments import Trend, best_segments
+
+
+class Columns(Protocol):
+    """An array by name: a DataFrame is one, and so is a dict."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+
+MISSING, OTHER = "missing", "other"
+# A feature's values are first put into so many fine bins, of which the bins are then joined.
+_FINE_BINS = 100
+# Log-likelihood that a trend with a turn, or none at all, must win over a simple one: on real books, less is noise.
+_MARGINS: dict[Trend, float] = {"increasing": 0.0, "decreasing": 0.0, "peak": 8.0, "valley": 8.0, "free": 33.0}
+# Bads (or goods, where they are fewer) of average rows that each bin is smoothed with: none is ever pure.
+_SMOOTHING = 0.5
+
+
+class Bin(Struct, frozen=True, forbid_unknown_fields=True):
+    """One bin: its rows and bads in training, and its weight of evidence, ln(share of goods / share of bads)."""
+
+    label: str
+    rows: int
+    bads: int
+    woe: float
+
+
+class Binning(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
+    """Bins of one feature.
+
+    Args:
+        feature: Name of the feature.
+        type: ``number`` or ``category``.
+        trend: How risk moves from bin to bin; categories stand in order of risk.
+        bins: Missing, then other (categories: rare in training, or never seen), then the special codes (numbers), then
+            the ranges or groups.
+        cuts: Where the ranges part: a range holds its lower cut, not its upper one.
+        special: The special codes.
+        groups: The categories of each group.
+    """
+
+    feature: str
+    type: Literal["number", "category"]
+    trend: Trend
+    bins: list[Bin]
+    cuts: list[float] = []
+    special: list[float] = []
+    groups: list[list[str]] = []
+
+    @property
+    def ordered_from(self) -> int:
+        """Place of the first bin that follows the trend; those before it stand alone."""
+        return 1 + len(self.special) if self.type == "number" else 2
+
+    @property
+    def information_value(self) -> float:
+        """Sum of weight of evidence times the difference of the shares of goods and bads."""
+        rows = np.array([bin.rows for bin in self.bins])
+        bads = np.array([bin.bads for bin in self.bins])
+        shares = (rows - bads) / max(1, (rows - bads).sum()) - bads / max(1, bads.sum())
+        return float(shares @ np.array([bin.woe for bin in self.bins]))
+
+    def index(self, column: Any) -> Integers:
+        """Place in ``bins`` of each value, shape (n,)."""
+        if self.type == "category":
+            places = self._places
+            return np.array([places.get(value, 1) if isinstance(value, str) else 0 for value in column], dtype=np.int64)
+        values = numbers(column)
+        index = np.searchsorted(self._cuts, values, side="right") + self.ordered_from
+        for place, code in enumerate(self.special, start=1):
+            index[values == code] = place
+        index[np.isnan(values)] = 0
+        return index
+
+    @cached_property
+    def _cuts(self) -> Floats:
+        return np.array(self.cuts, dtype=np.float64)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {category: place for place, group in enumerate(self.groups, start=2) for category in group}
+
+
+def numbers(column: Any) -> Floats:
+    """A column as float64, NaN where missing."""
+    return np.asarray(column, dtype=np.float64)
+
+
+def fit_binning(feature: Feature, column: Any, bad: Integers, most: int, least_share: float) -> Binning:
+    """Bins of a feature that tell bads from goods best, by log-likelihood, along one trend.
+
+    The trend is the feature's own where it is known, else the better of both, or one with a single turn where that
+    wins clearly. A feature that tells nothing, such as a constant, gets a single range.
+
+    Args:
+        feature: The feature.
+        column: Its values, shape (n,).
+        bad: 0 or 1, shape (n,).
+        most: Greatest number of ranges or groups.
+        least_share: Least share of the rows in a range or group.
+    """
+    least = max(1, math.ceil(least_share * len(bad)))
+    binning = (
+        _fit_number(feature, numbers(column), bad, most, least)
+        if feature.type == "number"
+        else _fit_category(feature, column, bad, most, least)
+    )
+    return _weighed(binning, binning.index(column), bad)
+
+
+def _fit_number(feature: Feature, values: Floats, bad: Integers, most: int, least: int) -> Binning:
+    special = sorted(set(feature.special))
+    amounts = ~np.isnan(values) & ~np.isin(values, special)
+    lower, upper, rows, bads = _fine_bins(values[amounts], bad[amounts])
+    trend, starts = _best_trend(feature, rows, bads, least, most)
+    cuts = [_short_number(upper[start - 1], lower[start]) for start in starts[1:]]
+    edges = [_text(cut) for cut in cuts]
+    labels = [MISSING, *(_text(code) for code in special)]
+    if not cuts:
+        labels.append("any")
+    else:
+        labels += [f"< {edges[0]}", *(f"[{a}, {b})" for a, b in pairwise(edges)), f"≥ {edges[-1]}"]
+    return Binning(feature.name, "number", trend, [Bin(label, 0, 0, 0.0) for label in labels], cuts, special)
+
+
+def _best_trend(feature: Feature, rows: Floats, bads: Floats, least: int, most: int) -> tuple[Trend, list[int]]:
+    """The feature's own trend, or the simplest that none beats clearly, with its segments."""
+    if len(rows) < 2:
+        return feature.trend or "free", [0]
+    if feature.trend:
+        return feature.trend, best_segments(rows, bads, least, most, feature.trend)[0]
+    found = {trend: best_segments(rows, bads, least, most, trend) for trend in _MARGINS}
+    chosen = max(found, key=lambda trend: found[trend][1] - _MARGINS[trend])
+    return chosen, found[chosen][0]
+
+
+def _fit_category(feature: Feature, column: Sequence[str | None], bad: Integers, most: int, least: int) -> Binning:
+    categories = frequent_by_risk(column, bad, least)
+    groups: list[list[str]] = []
+    if categories:
+        rows = np.array([count for _, count, _ in categories], dtype=np.float64)
+        bads = np.array([count for _, _, count in categories], dtype=np.float64)
+        starts, _ = best_segments(rows, bads, least, most, "increasing")
+        names = [name for name, _, _ in categories]
+        groups = [sorted(names[start:end]) for start, end in zip(starts, [*starts[1:], len(names)], strict=True)]
+    labels = [MISSING, OTHER, *(", ".join(group) for group in groups)]
+    return Binning(feature.name, "category", "increasing", [Bin(label, 0, 0, 0.0) for label in labels], groups=groups)
+
+
+def frequent_by_risk(column: Sequence[str | None], bad: Integers, least: int) -> list[tuple[str, int, int]]:
+    """Categories with at least ``least`` rows, with their rows and bads, from the least to the most risky."""
+    rows: Counter[str] = Counter()
+    bads: Counter[str] = Counter()
+    for value, is_bad in zip(column, bad.tolist(), strict=True):
+        if isinstance(value, str):
+            rows[value] += 1
+            bads[value] += is_bad
+    mean = float(bad.mean())
+    frequent = [(name, count, bads[name]) for name, count in rows.items() if count >= least]
+    return sorted(frequent, key=lambda item: ((item[2] + mean) / (item[1] + 1), item[0]))
+
+
+def _weighed(binning: Binning, index: Integers, bad: Integers) -> Binning:
+    """The same bins with their counts and weights of evidence."""
+    rows = np.bincount(index, minlength=len(binning.bins))
+    bads = np.bincount(index[bad == 1], minlength=len(binning.bins))
+    share = min(max(float(bad.mean()), 1 / (len(bad) + 1)), len(bad) / (len(bad) + 1))
+    prior = _SMOOTHING / min(share, 1 - share)
+    woe = np.log((rows - bads + prior * (1 - share)) / (bads + prior * share)) - math.log((1 - share) / share)
+    return Binning(
+        binning.feature,
+        binning.type,
+        binning.trend,
+        [Bin(bin.label, int(n), int(b), float(w)) for bin, n, b, w in zip(binning.bins, rows, bads, woe, strict=True)],
+        binning.cuts,
+        binning.special,
+        binning.groups,
+    )
+
+
+def _fine_bins(values: Floats, bad: Integers) -> tuple[Floats, Floats, Floats, Floats]:
+    """Least and greatest value, rows and bads of the fine bins: each value its own where they are few, else of even
+    size, so that a value that fills a bin has it for itself."""
+    distinct, place = np.unique(values, return_inverse=True)
+    rows: Floats = np.bincount(place, minlength=len(distinct)).astype(np.float64)
+    bads: Floats = np.bincount(place, weights=bad, minlength=len(distinct)).astype(np.float64)
+    starts = np.arange(len(distinct))
+    if len(distinct) > _FINE_BINS:
+        middle = (np.cumsum(rows) - rows / 2) * _FINE_BINS / rows.sum()
+        starts = np.flatnonzero(np.diff(middle.astype(np.int64), prepend=-1))
+        rows, bads = np.add.reduceat(rows, starts), np.add.reduceat(bads, starts)
+    ends = np.append(starts[1:], len(distinct)) - 1
+    return distinct[starts], distinct[ends], rows, bads
+
+
+def _short_number(below: float, above: float) -> float:
+    """The number with the fewest digits that is greater than ``below`` and at most ``above``."""
+    above = min(float(above), float(np.finfo(np.float64).max))
+    middle = below / 2 + above / 2
+    for digits in range(1, 17):
+        for candidate in (above, middle):
+            short = float(f"{candidate:.{digits}g}")
+            if below < short <= above:
+                return short
+    return above
+
+
+def _text(number: float) -> str:
+    return f"{number:.15g}"

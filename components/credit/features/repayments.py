@@ -1,0 +1,294 @@
+"""Features of how the borrower repaid the earlier loans with this lender.
+
+An instalment counts as paid on the day of its last payment, once its payments reach what was due; else on the day
+its loan was closed; else it is open. Days late are counted from the day it was due to that day, or to the decision.
+They are kept per instalment, so closing a loan does not wipe out how late it was.
+"""
+
+from components.credit.features.definition import Definition, Source, ratio
+
+# `until` is the day up to which one looks: here the decision; for the target (credit/target.py) the window's end.
+EVENT = """
+    SELECT l.row, l.loan_id, l.decided_day AS until, r.kind, r.instalment, r.due_on, local_day(r.event_time) AS day,
+        r.amount
+    FROM loan l
+    JOIN repayments r ON r.loan_id = l.loan_id AND r.known_at <= l.decided_at
+"""
+
+# What was due and what was paid are compared in the loan's own currency. An instalment paid to 99 % is paid: that is
+# what lenders forgive as rounding.
+INSTALMENT = """
+    SELECT row, loan_id, min(until) AS until, min(coalesce(due_on, CASE WHEN kind = 'due' THEN day END)) AS due_on,
+        sum(CASE WHEN kind = 'due' THEN amount END) AS due,
+        sum(CASE WHEN kind = 'payment' THEN amount END) AS paid,
+        max(CASE WHEN kind = 'payment' THEN day END) AS last_paid_on,
+        CASE WHEN due IS NULL OR paid IS NULL OR paid >= due * 0.99 THEN last_paid_on END AS paid_on
+    FROM event
+    WHERE kind IN ('due', 'payment')
+    GROUP BY row, loan_id, instalment, CASE WHEN instalment IS NULL THEN due_on END
+"""
+
+ENDING = """
+    SELECT row, loan_id, max(CASE WHEN kind = 'closing' THEN day END) AS closed_on,
+        min(CASE WHEN kind = 'refinancing' THEN day END) AS refinanced_on,
+        min(CASE WHEN kind IN ('write_off', 'judicial') THEN day END) AS charged_off_on
+    FROM event
+    WHERE kind NOT IN ('due', 'payment')
+    GROUP BY row, loan_id
+"""
+
+# Instalments that fall due after the day up to which one looks count only where they are paid already.
+SETTLED = """
+    SELECT i.row, i.loan_id, i.until, i.due_on, coalesce(i.paid_on, e.closed_on) AS settled_on,
+        coalesce(settled_on, CASE WHEN i.due_on < i.until THEN i.until END) - i.due_on AS days,
+        CASE WHEN days IS NOT NULL THEN greatest(days, 0) END AS days_late
+    FROM instalment i
+    LEFT JOIN ending e ON e.row = i.row AND e.loan_id = i.loan_id
+"""
+
+REPAID = """
+    SELECT row, loan_id, count(days) AS known, sum(days) AS sum_days, count_if(days > 0) AS late,
+        count_if(days > 8) AS late_8, max(days_late) AS peak, sum(days_late) AS sum_late,
+        max(CASE WHEN due_on > until - 365 THEN days_late END) AS peak_12m,
+        sum(CASE WHEN due_on > until - 180 THEN days_late END) AS sum_late_6m,
+        count(CASE WHEN due_on > until - 180 THEN days END) AS known_6m,
+        max(CASE WHEN settled_on IS NULL THEN days END) AS open_days,
+        count_if(settled_on IS NULL AND days > 0) AS open_late,
+        max(CASE WHEN days > 8 THEN due_on END) AS last_late_on,
+        arg_min(days, CAST(due_on - DATE '1900-01-01' AS BIGINT) * 100000 + days) AS first_days
+    FROM settled
+    GROUP BY row, loan_id
+"""
+
+# One row an earlier loan, with how it was repaid as far as that was known at the decision.
+EARLIER_LOAN = """
+    SELECT l.*, r.* EXCLUDE (row, loan_id), e.closed_on, e.refinanced_on, e.charged_off_on,
+        coalesce(e.closed_on, CASE WHEN l.decided_day > l.lent_day + l.term_days THEN l.decided_day END)
+            - (l.lent_day + l.term_days) AS end_days,
+        coalesce(r.peak, CASE WHEN end_days IS NOT NULL THEN greatest(end_days, 0) END) AS peak_or_end
+    FROM loan l
+    LEFT JOIN repaid r ON r.row = l.row AND r.loan_id = l.loan_id
+    LEFT JOIN ending e ON e.row = l.row AND e.loan_id = l.loan_id
+"""
+
+
+def _loan(column: str, nth: int) -> str:
+    return f"CAST(max(CASE WHEN nth = {nth} THEN {column} END) AS DOUBLE)"
+
+
+REPAYMENTS = Source(
+    table="repayments",
+    needs=("loans", "repayments"),
+    steps={
+        "event": EVENT,
+        "instalment": INSTALMENT,
+        "ending": ENDING,
+        "settled": SETTLED,
+        "repaid": REPAID,
+        "earlier_loan": EARLIER_LOAN,
+    },
+    definitions=(
+        Definition(
+            "instalments_known",
+            "Instalments of earlier loans that were due or paid",
+            "Cuotas vencidas o pagadas de créditos anteriores",
+            "short_history",
+            "coalesce(sum(known), 0)",
+            "instalments",
+            "decreasing",
+            empty=0,
+        ),
+        Definition(
+            "late_share",
+            "Share of instalments paid late",
+            "Parte de las cuotas pagadas con atraso",
+            "late_payments",
+            ratio("sum(late)", "sum(known)"),
+            "share",
+            "increasing",
+        ),
+        Definition(
+            "late_8_share",
+            "Share of instalments more than 8 days late",
+            "Parte de las cuotas con más de 8 días de atraso",
+            "late_payments",
+            ratio("sum(late_8)", "sum(known)"),
+            "share",
+            "increasing",
+        ),
+        Definition(
+            "peak_days_late",
+            "Peak days late over all earlier loans",
+            "Máximo de días de atraso en los créditos anteriores",
+            "late_payments",
+            "max(peak_or_end)",
+            "days",
+            "increasing",
+        ),
+        Definition(
+            "peak_days_late_12m",
+            "Peak days late of the instalments of the last 12 months",
+            "Máximo de días de atraso en las cuotas de los últimos 12 meses",
+            "recent_late_payments",
+            "max(peak_12m)",
+            "days",
+            "increasing",
+        ),
+        Definition(
+            "mean_days_late",
+            "Average days late of an instalment, early ones as zero",
+            "Promedio de días de atraso por cuota, sin contar adelantos",
+            "late_payments",
+            ratio("sum(sum_late)", "sum(known)"),
+            "days",
+            "increasing",
+        ),
+        Definition(
+            "mean_days_late_6m",
+            "Average days late of the instalments of the last 6 months",
+            "Promedio de días de atraso de las cuotas de los últimos 6 meses",
+            "recent_late_payments",
+            ratio("sum(sum_late_6m)", "sum(known_6m)"),
+            "days",
+            "increasing",
+        ),
+        Definition(
+            "mean_days_to_due",
+            "Average days from the due date to the payment, early ones negative",
+            "Promedio de días entre vencimiento y pago, adelantos en negativo",
+            "late_payments",
+            ratio("sum(sum_days)", "sum(known)"),
+            "days",
+            "increasing",
+        ),
+        Definition(
+            "last_loan_peak_days_late",
+            "Peak days late of the last loan",
+            "Máximo de días de atraso del último crédito",
+            "recent_late_payments",
+            _loan("peak_or_end", 1),
+            "days",
+            "increasing",
+        ),
+        Definition(
+            "previous_loan_peak_days_late",
+            "Peak days late of the loan before the last",
+            "Máximo de días de atraso del penúltimo crédito",
+            "late_payments",
+            _loan("peak_or_end", 2),
+            "days",
+            "increasing",
+        ),
+        Definition(
+            "last_3_loans_days_late",
+            "Average peak days late of the last three loans",
+            "Promedio del máximo de días de atraso de los últimos tres créditos",
+            "recent_late_payments",
+            ratio("sum(CASE WHEN nth <= 3 THEN peak_or_end END)", "count(CASE WHEN nth <= 3 THEN peak_or_end END)"),
+            "days",
+            "increasing",
+        ),
+        Definition(
+            "last_loan_first_days",
+            "Days from due date to payment of the last loan's first instalment",
+            "Días entre vencimiento y pago de la primera cuota del último crédito",
+            "recent_late_payments",
+            _loan("first_days", 1),
+            "days",
+            "increasing",
+        ),
+        Definition(
+            "last_loan_end_days",
+            "Days from the contractual end of the last loan to its closing, early ones negative",
+            "Días entre el fin contractual del último crédito y su cancelación, adelantos en negativo",
+            "recent_late_payments",
+            _loan("end_days", 1),
+            "days",
+            "increasing",
+        ),
+        Definition(
+            "mean_end_days",
+            "Average days from a loan's contractual end to its closing, early ones negative",
+            "Promedio de días entre el fin contractual y la cancelación, adelantos en negativo",
+            "late_payments",
+            ratio("sum(end_days)", "count(end_days)"),
+            "days",
+            "increasing",
+        ),
+        Definition(
+            "last_loan_life_share",
+            "Days that the last loan was open, over its term",
+            "Días que el último crédito estuvo vigente, entre su plazo",
+            "recent_late_payments",
+            ratio("max(CASE WHEN nth = 1 THEN closed_on - lent_day END)", "max(CASE WHEN nth = 1 THEN term_days END)"),
+            "share",
+        ),
+        Definition(
+            "days_since_closing",
+            "Days since the last closing of a loan",
+            "Días desde la última cancelación de un crédito",
+            "short_history",
+            "min(decided_day - closed_on)",
+            "days",
+        ),
+        Definition(
+            "open_loans",
+            "Earlier loans that are still open",
+            "Créditos anteriores aún vigentes",
+            "debt_level",
+            "count_if(closed_on IS NULL)",
+            "loans",
+            "increasing",
+            empty=0,
+        ),
+        Definition(
+            "current_days_late",
+            "Days that the oldest unpaid instalment is late now",
+            "Días de atraso de la cuota impaga más antigua",
+            "recent_late_payments",
+            "greatest(coalesce(max(open_days), 0), 0)",
+            "days",
+            "increasing",
+            empty=0,
+        ),
+        Definition(
+            "open_late_instalments",
+            "Instalments overdue and unpaid now",
+            "Cuotas vencidas e impagas",
+            "recent_late_payments",
+            "coalesce(sum(open_late), 0)",
+            "instalments",
+            "increasing",
+            empty=0,
+        ),
+        Definition(
+            "days_since_late",
+            "Days since the last instalment that was more than 8 days late",
+            "Días desde la última cuota con más de 8 días de atraso",
+            "recent_late_payments",
+            "min(decided_day - last_late_on)",
+            "days",
+            "decreasing",
+        ),
+        Definition(
+            "refinancings",
+            "Earlier loans that ended in a refinancing",
+            "Créditos anteriores que terminaron refinanciados",
+            "refinancing",
+            "count(refinanced_on)",
+            "loans",
+            "increasing",
+            empty=0,
+        ),
+        Definition(
+            "charged_off_loans",
+            "Earlier loans written off or taken to court",
+            "Créditos anteriores castigados o en cobranza judicial",
+            "late_payments",
+            "count(charged_off_on)",
+            "loans",
+            "increasing",
+            empty=0,
+        ),
+    ),
+)

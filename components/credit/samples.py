@@ -1,0 +1,82 @@
+"""Rows of the feature table, as the models read them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from components.credit.calibration import Integers
+from components.credit.config import Config
+from components.credit.dictionary import Feature
+from components.credit.errors import GateStopped, InputError
+from components.credit.manifest import Manifest
+from components.credit.store import Store
+
+# Beyond so many rows a card or a tree learns nothing more of some dozens of features, and memory stays bounded.
+MOST_ROWS = 500_000
+_BATCH_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class Training:
+    """The training sample, in order of application.
+
+    Args:
+        columns: The features of the dictionary.
+        bad: 0 or 1, shape (n,).
+        borrowers: Token of each row's borrower, shape (n,).
+        decided_at: Time of each row's decision, shape (n,).
+        available: Labelled rows that the feature table has; more than n where they were thinned.
+    """
+
+    columns: pd.DataFrame
+    bad: Integers
+    borrowers: np.ndarray
+    decided_at: np.ndarray
+    available: int
+
+
+def read_training(features: Manifest, dictionary: list[Feature], config: Config, store: Store) -> Training:
+    """The labelled training rows, at most ``MOST_ROWS``: beyond, borrowers are left out by a hash of their token.
+
+    Raises:
+        InputError: The feature table lacks a feature of the dictionary.
+        GateStopped: Fewer bads than the limit, or fewer goods.
+    """
+    names = [feature.name for feature in dictionary]
+    for name in names:
+        if name not in features.tables["features"].columns:
+            raise InputError(f"The feature table {features.prefix} lacks '{name}' of the dictionary; make both again.")
+    table, available = _read(features, ["application_id", "borrower_id", "decided_at", "bad", *names], store)
+    bad = table["bad"].to_numpy().astype(np.int64)
+    least = max(config.limits.least_bads, config.search.folds)
+    for label, count in (("bads", int(bad.sum())), ("goods", int(len(bad) - bad.sum()))):
+        if count < least:
+            raise GateStopped(
+                f"The training sample holds {count} {label}, fewer than the {least} that limits.least_bads and the "
+                "folds ask for; bring more history, or set the target otherwise."
+            )
+    columns = pd.DataFrame({name: table[name].to_numpy(zero_copy_only=False) for name in names})
+    return Training(
+        columns,
+        bad,
+        table["borrower_id"].to_numpy(zero_copy_only=False),
+        table["decided_at"].cast(pa.timestamp("us")).to_numpy(),
+        available,
+    )
+
+
+def _read(features: Manifest, columns: list[str], store: Store) -> tuple[pa.Table, int]:
+    dataset = store.table(features, "features")
+    chosen = (ds.field("sample") == "train") & ds.field("bad").is_valid()
+    available = dataset.count_rows(filter=chosen)
+    batches = []
+    for batch in dataset.scanner(columns=columns, filter=chosen, batch_size=_BATCH_ROWS).to_batches():
+        if available > MOST_ROWS:
+            place = pd.util.hash_array(batch["borrower_id"].to_numpy(zero_copy_only=False), categorize=False)
+            batch = batch.filter(pa.array(place < np.uint64(2**64 * (MOST_ROWS / available))))
+        batches.append(batch)
+    schema = pa.schema([dataset.schema.field(name) for name in columns])
+    return pa.Table.from_batches(batches, schema).sort_by("application_id").combine_chunks(), available

@@ -1,0 +1,53 @@
+"""The scorecard: whole points for each bin of each feature, and nothing else.
+
+The points are the model. A card's log-odds follow from the sum of its whole points, so that a branch that adds up
+the printed card and the server that scores an application give the same points, the same probability and the same
+decision. Platt's calibration is therefore folded into the points when a card is made.
+"""
+
+import numpy as np
+from msgspec import Struct
+
+from components.credit.binning import Binning, Columns
+from components.credit.calibration import Floats, Integers, Scaling
+
+
+class Card(Struct, frozen=True, forbid_unknown_fields=True):
+    """A scorecard.
+
+    Args:
+        scaling: The scale that the points stand on, kept with them.
+        base_points: Points before any feature.
+        binnings: The bins of each feature, in the order of the features.
+        points: Whole points of each bin, as ``binnings[i].bins``; 0 is neutral.
+    """
+
+    scaling: Scaling
+    base_points: int
+    binnings: list[Binning]
+    points: list[list[int]]
+
+    @property
+    def base(self) -> float:
+        """Log-odds of bad before any feature."""
+        return float(self.scaling.log_odds(np.array(self.base_points)))
+
+    def feature_points(self, columns: Columns) -> Integers:
+        """Points of each feature, shape (n, features)."""
+        parts = [
+            np.asarray(points, dtype=np.int64)[binning.index(columns[binning.feature])]
+            for binning, points in zip(self.binnings, self.points, strict=True)
+        ]
+        return np.column_stack(parts)
+
+    def margin(self, columns: Columns) -> Floats:
+        """Log-odds of bad, shape (n,)."""
+        return self.scaling.log_odds(self.base_points + self.feature_points(columns).sum(axis=1))
+
+    def contributions(self, columns: Columns) -> Floats:
+        """Part of each feature in the log-odds of bad, shape (n, features)."""
+        return np.asarray(-self.feature_points(columns) / self.scaling.factor, dtype=np.float64)
+
+    def log_odds(self, margin: Floats) -> Floats:
+        """The margin is log-odds already."""
+        return margin

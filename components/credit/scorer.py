@@ -1,0 +1,217 @@
+"""A trained model, whole: what a row's features say of its probability of bad, its points and its reasons.
+
+The three families answer the same calls. A model is saved as ``model.json`` and, for trees, ``trees.ubj`` beside it:
+no pickle, and the same bytes for the same model.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from components.credit.binning import Columns
+from components.credit.calibration import Calibration, Floats, Integers, Scaling, sigmoid
+from components.credit.dictionary import Feature
+from components.credit.errors import ModelRefused
+from components.credit.scorecard import Card
+from components.credit.trees import Encoder, Trees
+
+Family = Literal["scorecard", "random_forest", "xgboost"]
+FORMAT = 1
+MODEL, TREES = "model.json", "trees.ubj"
+BANDS = ("A", "B", "C", "D", "E")
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A trained model with all that a score needs.
+
+    Args:
+        family: ``scorecard``, ``random_forest`` or ``xgboost``.
+        features: The inputs, in the order of ``contributions``.
+        engine: What turns inputs into a margin.
+        calibration: From the engine's log-odds to calibrated ones.
+        scaling: From calibrated log-odds to points.
+        cutoff: Probability of bad up to which a proposal is to approve; learnt on out-of-fold training predictions.
+            It lies halfway between two whole points, so that "at most this probability" and "at least so many
+            points" are one rule.
+        bands: Upper probabilities of the bands A, B, C and D; E lies above.
+        reference: Mean contribution of each feature over the approved part of the training set.
+        training: The training report.
+        recipe: How the features are made from a borrower's history; None where they are ready attributes.
+    """
+
+    family: Family
+    features: tuple[Feature, ...]
+    engine: Card | Trees
+    calibration: Calibration
+    scaling: Scaling
+    cutoff: float
+    bands: tuple[float, ...]
+    reference: dict[str, float]
+    training: dict[str, object] = field(default_factory=dict)
+    recipe: dict[str, object] | None = None
+
+    @property
+    def base(self) -> float:
+        """Margin before any contribution."""
+        return self.engine.base
+
+    def margin(self, columns: Columns) -> Floats:
+        """What the engine itself says, shape (n,): log-odds of bad, or the forest's raw probability."""
+        return self.engine.margin(columns)
+
+    def contributions(self, columns: Columns) -> Floats:
+        """Part of each feature in the margin, shape (n, features); ``base`` plus a row's sum is its margin."""
+        return self.engine.contributions(columns)
+
+    def log_odds(self, margin: Floats) -> Floats:
+        """Calibrated log-odds of bad at these margins, shape (n,)."""
+        return self.calibration.intercept + self.calibration.slope * self.engine.log_odds(margin)
+
+    def probability(self, columns: Columns) -> Floats:
+        """Calibrated probability of bad, within (0, 1), shape (n,).
+
+        Args:
+            columns: An array by feature name: float64 with NaN for numbers, text with None for categories. A
+                DataFrame does; the order of columns is of no account.
+
+        Raises:
+            KeyError: A feature is not among the columns.
+        """
+        return sigmoid(self.log_odds(self.margin(columns)))
+
+    def points(self, columns: Columns) -> Integers:
+        """Whole points, the more the better, shape (n,)."""
+        return self.scaling.whole_points(self.log_odds(self.margin(columns)))
+
+    def band(self, probability: Floats) -> list[str]:
+        """Band of each probability, A to E."""
+        return [BANDS[place] for place in np.searchsorted(self.bands, probability, side="left")]
+
+    @property
+    def cutoff_points(self) -> int:
+        """Least points that are approved."""
+        log_odds = np.log(self.cutoff) - np.log1p(-self.cutoff)
+        return int(np.ceil(self.scaling.offset - self.scaling.factor * log_odds))
+
+    def version(self) -> str:
+        """First 12 hex digits of the SHA-256 over the saved files."""
+        digest = hashlib.sha256()
+        for name, data in sorted(pack(self).items()):
+            digest.update(f"{name} {len(data)}\n".encode() + data)
+        return digest.hexdigest()[:12]
+
+
+class _Saved(Struct, forbid_unknown_fields=True, frozen=True):
+    """Content of ``model.json``."""
+
+    format: int
+    family: Family
+    features: list[Feature]
+    calibration: Calibration
+    scaling: Scaling
+    cutoff: float
+    bands: list[float]
+    reference: dict[str, float]
+    training: dict[str, object]
+    recipe: dict[str, object] | None
+    card: Card | None = None
+    encoder: Encoder | None = None
+
+
+def pack(scorer: Scorer) -> dict[str, bytes]:
+    """The files of a model by name: what ``save`` writes and a registry signs."""
+    engine = scorer.engine
+    saved = _Saved(
+        FORMAT,
+        scorer.family,
+        list(scorer.features),
+        scorer.calibration,
+        scorer.scaling,
+        scorer.cutoff,
+        list(scorer.bands),
+        scorer.reference,
+        scorer.training,
+        scorer.recipe,
+        card=engine if isinstance(engine, Card) else None,
+        encoder=engine.encoder if isinstance(engine, Trees) else None,
+    )
+    files = {MODEL: msgspec.json.format(msgspec.json.encode(saved, order="sorted"), indent=1)}
+    if isinstance(engine, Trees):
+        files[TREES] = engine.booster
+    return files
+
+
+def unpack(files: dict[str, bytes], place: str) -> Scorer:
+    """The model in these files.
+
+    Args:
+        files: Bytes by name, as ``pack`` gives them.
+        place: Where they come from, for the message.
+
+    Raises:
+        ModelRefused: A file is missing or damaged, or of a format or a shape that this code does not know.
+    """
+    if MODEL not in files:
+        raise ModelRefused(f"{place} holds no {MODEL}; it is not a model of Quipu.")
+    try:
+        version = msgspec.json.decode(files[MODEL], type=dict[str, object]).get("format")
+    except msgspec.DecodeError as error:
+        raise ModelRefused(f"{place}/{MODEL} is damaged; fetch the model again.") from error
+    if version != FORMAT:
+        raise ModelRefused(f"{place}/{MODEL} has format {version}, this code reads {FORMAT}; train the model again.")
+    try:
+        saved = msgspec.json.decode(files[MODEL], type=_Saved)
+    except msgspec.DecodeError as error:
+        raise ModelRefused(f"{place}/{MODEL} is not a model that this code reads; train it again.") from error
+    return Scorer(
+        saved.family,
+        tuple(saved.features),
+        _engine(saved, files, place),
+        saved.calibration,
+        saved.scaling,
+        saved.cutoff,
+        tuple(saved.bands),
+        saved.reference,
+        saved.training,
+        saved.recipe,
+    )
+
+
+def save(scorer: Scorer, folder: str | Path) -> None:
+    """Write a model into a folder, which is made where it does not exist."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for name, data in pack(scorer).items():
+        (Path(folder) / name).write_bytes(data)
+
+
+def load(folder: str | Path) -> Scorer:
+    """The model in a folder.
+
+    Raises:
+        ModelRefused: As ``unpack``.
+    """
+    files = {name: Path(folder) / name for name in (MODEL, TREES)}
+    return unpack({name: path.read_bytes() for name, path in files.items() if path.is_file()}, str(folder))
+
+
+def _engine(saved: _Saved, files: dict[str, bytes], place: str) -> Card | Trees:
+    """The engine that the files hold, once it fits the inputs."""
+    names = [feature.name for feature in saved.features]
+    if saved.family == "scorecard":
+        if saved.card is None or [binning.feature for binning in saved.card.binnings] != names:
+            raise ModelRefused(f"{place}/{MODEL} is a scorecard whose bins do not fit its features; train it again.")
+        return saved.card
+    if saved.encoder is None or [column.feature for column in saved.encoder.columns] != names:
+        raise ModelRefused(f"{place}/{MODEL} holds trees whose encoder does not fit its features; train it again.")
+    if TREES not in files:
+        raise ModelRefused(f"{place} holds no {TREES}; fetch the model again.")
+    try:
+        return Trees(files[TREES], saved.encoder)
+    except ValueError as error:
+        raise ModelRefused(f"{place}/{TREES} {error}; fetch the model again.") from error

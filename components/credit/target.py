@@ -1,0 +1,130 @@
+"""The target: what became of each application's loan, as far as it was known on the as-of day.
+
+good           performed through the whole window
+bad            peak days past due, a write-off, a court case or a refinancing within the window
+indeterminate  between the two; neither trains nor tests
+unlabelled     declined, not disbursed, not yet matured, or nothing known of its instalments
+
+Days past due are the peak within the performance window: an instalment counts from the day it was due to the day it
+was paid, or to the window's end. Paying up or closing the loan later resets nothing. A loan counts as matured once its
+whole window has passed, also a bad one: the early bads of a young vintage, without its goods, would make it look worse
+than it is.
+"""
+# ruff: noqa: S608 - the SQL is made of numbers and the contract's names, never of a text from outside
+
+import datetime
+from zoneinfo import ZoneInfo
+
+from components.credit.config import Target
+from components.credit.features.recipe import Recipe
+from components.credit.features.repayments import ENDING, INSTALMENT, SETTLED
+
+LABELS = ("good", "bad", "indeterminate", "unlabelled")
+
+
+def end_of(as_of: str, recipe: Recipe) -> str:
+    """The end of the as-of day in the lender's zone, as SQL: what is known at or after it does not exist yet."""
+    after = datetime.date.fromisoformat(as_of) + datetime.timedelta(days=1)
+    midnight = datetime.datetime.combine(after, datetime.time(), ZoneInfo(recipe.time_zone))
+    return f"TIMESTAMPTZ '{midnight.isoformat()}'"
+
+
+def label_query(target: Target, recipe: Recipe, as_of: str) -> str:
+    """SQL of the label of every application that was decided by the as-of day.
+
+    It runs on a connection of ``features.query.connect`` where the tables are registered by name.
+
+    Args:
+        target: What a bad loan is.
+        recipe: What to know of the lender.
+        as_of: As-of day, YYYY-MM-DD.
+
+    Returns:
+        SQL with the columns application_id, borrower_id, decided_at, decided_day, label.
+    """
+    end = end_of(as_of, recipe)
+    steps = {"application": _application(target, end), "loan": _loan(recipe, end)}
+    if {"loans", "repayments"} & set(recipe.absent):
+        steps["performance"] = (
+            "SELECT row, CAST(NULL AS INTEGER) AS peak, FALSE AS refinanced, FALSE AS reprogrammed, "
+            "FALSE AS charged_off FROM application"
+        )
+    else:
+        steps |= {
+            "event": _event(end),
+            "instalment": INSTALMENT,
+            "ending": ENDING,
+            "settled": SETTLED,
+            "renewed": _renewed(end),
+            "performance": _PERFORMANCE,
+        }
+    named = ",\n".join(f"{name} AS ({sql})" for name, sql in steps.items())
+    refinanced = "bad" if target.refinanced_is_bad else "indeterminate"
+    return f"""WITH {named}
+        SELECT application_id, borrower_id, decided_at, decided_day, CASE
+            WHEN outcome IS NOT NULL THEN
+                CASE WHEN coalesce(outcome_known_at < {end}, TRUE) THEN outcome ELSE 'unlabelled' END
+            WHEN decision IN ('declined', 'withdrawn') THEN 'unlabelled'
+            WHEN until > DATE '{as_of}' THEN 'unlabelled'
+            WHEN charged_off OR peak >= {target.bad_days} THEN 'bad'
+            WHEN refinanced THEN '{refinanced}'
+            WHEN peak >= {target.indeterminate_days} OR reprogrammed THEN 'indeterminate'
+            WHEN peak IS NOT NULL THEN 'good'
+            ELSE 'unlabelled' END AS label
+        FROM application LEFT JOIN performance USING (row)"""
+
+
+def _application(target: Target, end: str) -> str:
+    return f"""
+        SELECT row_number() OVER (ORDER BY application_id) AS row, application_id, borrower_id, decided_at,
+            local_day(decided_at) AS decided_day, decided_day + {target.window_days} AS until, decision, loan_id,
+            outcome, outcome_known_at
+        FROM applications
+        WHERE decided_at < {end} AND known_at < {end}
+    """
+
+
+def _loan(recipe: Recipe, end: str) -> str:
+    """SQL of the loans that were disbursed for an application, whichever of the two tables says so."""
+    of_application = "SELECT row, loan_id, until FROM application WHERE loan_id IS NOT NULL"
+    if "loans" in recipe.absent:
+        return of_application
+    return f"""{of_application} UNION
+        SELECT a.row, l.loan_id, a.until
+        FROM application a JOIN loans l ON l.application_id = a.application_id AND l.known_at < {end}
+    """
+
+
+def _event(end: str) -> str:
+    return f"""
+        SELECT l.row, l.loan_id, l.until, r.kind, r.instalment, r.due_on, local_day(r.event_time) AS day, r.amount
+        FROM loan l JOIN repayments r ON r.loan_id = l.loan_id AND r.known_at < {end}
+    """
+
+
+def _renewed(end: str) -> str:
+    """SQL of the loans that another one replaced within the window."""
+    return f"""
+        SELECT l.row, bool_or(n.kind = 'refinanced') AS refinanced, bool_or(n.kind = 'reprogrammed') AS reprogrammed
+        FROM loan l
+        JOIN loans n ON n.replaces_loan_id = l.loan_id AND n.known_at < {end} AND local_day(n.event_time) <= l.until
+        GROUP BY l.row
+    """
+
+
+_PERFORMANCE = """
+    SELECT l.row, max(s.peak) AS peak,
+        coalesce(bool_or(e.refinanced_on <= l.until), FALSE) OR coalesce(bool_or(r.refinanced), FALSE) AS refinanced,
+        coalesce(bool_or(r.reprogrammed), FALSE) AS reprogrammed,
+        coalesce(bool_or(e.charged_off_on <= l.until), FALSE) AS charged_off
+    FROM loan l
+    LEFT JOIN (
+        SELECT row, loan_id, max(greatest(least(settled_on, until) - due_on, 0)) AS peak
+        FROM (SELECT row, loan_id, until, due_on, coalesce(settled_on, until) AS settled_on FROM settled)
+        WHERE due_on <= until
+        GROUP BY row, loan_id
+    ) s ON s.row = l.row AND s.loan_id = l.loan_id
+    LEFT JOIN ending e ON e.row = l.row AND e.loan_id = l.loan_id
+    LEFT JOIN renewed r ON r.row = l.row
+    GROUP BY l.row
+"""

@@ -1,0 +1,92 @@
+"""From a trained engine to a scorer: what the training of each family ends with."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from components.credit.calibration import Calibration, Floats, Integers, Scaling, cut, fit_calibration, sigmoid
+from components.credit.config import Config
+from components.credit.dictionary import Feature
+from components.credit.folds import Folds
+from components.credit.manifest import Manifest
+from components.credit.samples import Training
+from components.credit.scorecard import Card
+from components.credit.scorer import Family, Scorer
+from components.credit.trees import Trees
+
+# TreeSHAP of a forest takes milliseconds a row, and a mean needs no more rows.
+_REFERENCE_ROWS = 300
+
+
+@dataclass(frozen=True)
+class Trained:
+    """An engine trained on all rows.
+
+    Args:
+        family: Its family.
+        engine: The engine.
+        features: Its inputs, in order.
+        calibration: Its calibration.
+        out_of_fold: Calibrated log-odds of bad by engines that had not seen the row, NaN where no fold tested it.
+        report: How the engine was found.
+    """
+
+    family: Family
+    engine: Card | Trees
+    features: list[Feature]
+    calibration: Calibration
+    out_of_fold: Floats
+    report: dict[str, object]
+
+
+def calibrated(log_odds: Floats, bad: Integers) -> tuple[Calibration, Floats]:
+    """Platt's calibration of out-of-fold log-odds (NaN where no fold tested a row), and what they become by it."""
+    tested = ~np.isnan(log_odds)
+    calibration = fit_calibration(log_odds[tested], bad[tested])
+    return calibration, calibration.intercept + calibration.slope * log_odds
+
+
+def finish(trained: Trained, training: Training, folds: Folds, config: Config, features: Manifest) -> Scorer:
+    """The scorer of an engine: with its cut-off and bands from the folds, its reference and its training report.
+
+    Bands A, B and C part the approved share into thirds, D and E the declined share into halves.
+    """
+    scaling = Scaling(config.scorecard.points, config.scorecard.odds, config.scorecard.pdo)
+    tested = ~np.isnan(trained.out_of_fold)
+    share = config.policy.approval_share
+    shares = (share / 3, share * 2 / 3, share, share + (1 - share) / 2)
+    bands = cut(sigmoid(trained.out_of_fold[tested]), shares, scaling)
+    report: dict[str, object] = {
+        "rows": len(training.bad),
+        "rows_available": training.available,
+        "bads": int(training.bad.sum()),
+        "dataset": features.sha256,
+        "seed": config.seed,
+        **folds.figures(trained.out_of_fold, training.bad),
+        **trained.report,
+    }
+    recipe = features.notes.get("recipe")
+    scorer = Scorer(
+        trained.family,
+        tuple(trained.features),
+        trained.engine,
+        trained.calibration,
+        scaling,
+        bands[2],
+        bands,
+        {},
+        report,
+        recipe if isinstance(recipe, dict) else None,
+    )
+    return replace(scorer, reference=_reference(scorer, training, config.seed))
+
+
+def _reference(scorer: Scorer, training: Training, seed: int) -> dict[str, float]:
+    """Mean contribution of each feature over the training rows that the scorer approves; over all where it approves
+    none."""
+    approved = np.flatnonzero(scorer.probability(training.columns) <= scorer.cutoff)
+    rows = approved if len(approved) else np.arange(len(training.bad))
+    if len(rows) > _REFERENCE_ROWS:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, _REFERENCE_ROWS, replace=False))
+    means = scorer.contributions(training.columns.iloc[rows]).mean(axis=0)
+    return {feature.name: float(mean) for feature, mean in zip(scorer.features, means, strict=True)}

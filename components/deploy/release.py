@@ -1,0 +1,82 @@
+"""The release of a champion: signed, registered, and the pointer moved to it.
+
+Every step may be done again: a version that is registered is left as it is, and a pointer that points there already is
+not moved. A release that was killed at any point and is run again ends as if it had not been.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.credit.errors import InputError
+from components.credit.progress import Progress
+from components.credit.registry import Package, promote, register
+from components.credit.scorer import Scorer, load
+from components.credit.store import MODEL_BUCKET, Store, secret
+
+TARGETS = ("local",)
+
+
+def release(
+    model_folder: str,
+    decision: Mapping[str, Any],
+    target: str,
+    code: str,
+    store: Store,
+    progress: Progress,
+) -> dict[str, str | None]:
+    """Sign a model, put it in the registry and move the champion pointer to it.
+
+    Args:
+        model_folder: Folder of the model that won.
+        decision: The comparison that chose it, as the evaluate stage wrote it.
+        target: Where the scorer runs; ``local`` means that it follows the pointer by itself.
+        code: Revision of the code.
+        store: The store.
+        progress: Told of each step.
+
+    Returns:
+        ``version``, ``family``, ``address`` in the registry, and ``previous``, the version that the pointer held
+        before (None for the first release).
+
+    Raises:
+        InputError: The target is unknown, the decision is about another model, or QUIPU_SIGNING_KEY is missing or
+            no Ed25519 key.
+        ModelRefused: The folder holds no model that loads.
+        StoreError: The store is away.
+    """
+    if target not in TARGETS:
+        raise InputError(f"The deploy target '{target}' is not known; use one of: {', '.join(TARGETS)}.")
+    scorer = load(model_folder)
+    package = _package(scorer, decision, code)
+    progress.report(f"registering {package.version}", share=0.2)
+    manifest = register(store, Path(model_folder), package, secret("QUIPU_SIGNING_KEY"))
+    progress.report("moving the champion pointer", share=0.8)
+    champion = promote(store, package.version, manifest)
+    return {
+        "version": package.version,
+        "family": package.family,
+        "address": f"s3://{MODEL_BUCKET}/models/{package.version}",
+        "previous": champion.previous,
+    }
+
+
+def _package(scorer: Scorer, decision: Mapping[str, Any], code: str) -> Package:
+    """What the manifest says of the model.
+
+    Raises:
+        InputError: The decision is not about this model.
+    """
+    version = scorer.version()
+    if decision.get("champion", {}).get("version") != version:
+        raise InputError(f"The decision does not name model {version} as champion; run the evaluate stage again.")
+    figures = decision["models"][scorer.family]
+    return Package(
+        version=version,
+        family=scorer.family,
+        as_of=decision["data"]["as_of"],
+        code=code,
+        data=decision["data"]["features"],
+        metrics={name: float(value) for name, value in figures.items() if isinstance(value, int | float)},
+        decision=dict(decision),
+    )

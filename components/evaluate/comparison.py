@@ -1,0 +1,236 @@
+"""The comparison of the three models on the test sample: what the decision, the report and the metrics are made of."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from components.credit import metrics
+from components.credit.binning import Columns
+from components.credit.config import Config
+from components.credit.errors import GateStopped
+from components.credit.manifest import Manifest
+from components.credit.progress import Progress
+from components.credit.scorer import Scorer
+from components.credit.store import Store
+from components.evaluate.champion import SCORECARD, beats, choose
+from components.evaluate.figures import (
+    APPROVAL_SHARES,
+    Curves,
+    Outcomes,
+    curves,
+    figures,
+    grade_rows,
+    resampled,
+    strategy_row,
+)
+from components.evaluate.groups import fairness_rows, segment_rows
+from components.evaluate.scored import inputs_of_sample, score_sample
+
+_SHIFT_BINS = 10
+# What the decision repeats of each model's training report.
+_TRAINING = ("rows", "bads", "folds", "auc", "auc_sd")
+_FEATURES_SHOWN = 12
+_HEADLINE = (
+    "auc", "auc_low", "auc_high", "ks", "gini", "brier", "log_loss", "accuracy", "precision", "recall", "f1",
+    "approval_rate", "n", "bads",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The outcome of a comparison.
+
+    Args:
+        champion: The model that won.
+        decision: All figures, the champion and why, ready for JSON; floats are rounded to six decimals.
+        headline: Figures of the champion.
+        roc: Champion's false positive rates, true positive rates and thresholds; finite, at most 200 points.
+        confusion: Champion's counts at its cut-off: rows good and bad, columns predicted good and bad.
+        scorers: The models by name.
+        curves: What the plots show, by model.
+    """
+
+    champion: Scorer
+    decision: dict[str, Any]
+    headline: dict[str, float]
+    roc: tuple[list[float], list[float], list[float]]
+    confusion: list[list[int]]
+    scorers: dict[str, Scorer]
+    curves: dict[str, Curves]
+
+
+def compare(
+    features: Manifest, scorers: dict[str, Scorer], config: Config, store: Store, progress: Progress
+) -> Comparison:
+    """Judge the models on the test sample and choose the champion.
+
+    Args:
+        features: Manifest of the feature table.
+        scorers: The models by name, ``scorecard`` among them.
+        config: Margin, confidence, approval share and seed.
+        store: The store that holds the table.
+        progress: Told of each step.
+
+    Raises:
+        GateStopped: The test sample lacks goods or bads.
+        InputError: The feature table lacks a column that a model needs.
+        StoreError: The store is away.
+    """
+    confidence = config.policy.confidence
+    test = score_sample(features, scorers, "test", store, progress)
+    _check_classes(test, features)
+    training = score_sample(features, scorers, "train", store, progress)
+
+    progress.report("figures and intervals", rows=len(test), share=0.6)
+    seen = {name: _outcomes(test, name, scorer) for name, scorer in scorers.items()}
+    drawn = resampled(seen, config.seed)
+    models = {name: figures(outcomes, drawn[name], confidence) for name, outcomes in seen.items()}
+    shown = {name: curves(outcomes, confidence) for name, outcomes in seen.items()}
+    tests = {
+        name: metrics.delong_test(
+            outcomes.bad, outcomes.probability, seen[SCORECARD].probability, confidence, outcomes.borrower
+        )
+        for name, outcomes in seen.items()
+        if name != SCORECARD
+    }
+    choice = choose({name: float(found["auc"]) for name, found in models.items()}, tests, len(test), config.policy)
+    champion = scorers[choice.champion]
+
+    progress.report("segments, fairness, stability", rows=len(test), share=0.8)
+    importance = _importance(scorers, inputs_of_sample(features, scorers, "test", len(test), store))
+    groups, left_out = fairness_rows(test, choice.champion, champion.cutoff, confidence)
+    decision = {
+        "champion": {"family": champion.family, "version": champion.version()},
+        "reason": {"en": choice.en, "es": choice.es},
+        "rule": {
+            "margin": config.policy.champion_margin,
+            "confidence": confidence,
+            "approval_share": config.policy.approval_share,
+        },
+        "data": {"features": features.sha256, "as_of": features.as_of, "code": features.code},
+        "split": {**_notes(features, "split"), "n": len(test), "bads": int(test["bad"].sum())},
+        "samples": {"rows": _notes(features, "samples"), "bads": _notes(features, "bads")},
+        "leakage": features.notes.get("leakage", []),
+        "left_out": features.notes.get("left_out", []),
+        "models": {
+            name: {
+                **models[name],
+                "version": scorer.version(),
+                "psi": _shift(training, test, name, confidence),
+                "calibration": shown[name].calibration,
+                "grades": grade_rows(seen[name], scorer.band(seen[name].probability), confidence),
+                "features": importance[name],
+                "training": {key: scorer.training[key] for key in _TRAINING if key in scorer.training},
+            }
+            for name, scorer in scorers.items()
+        },
+        "tests": [
+            {
+                "challenger": name,
+                "difference": test_.value,
+                "low": test_.low,
+                "high": test_.high,
+                "p_value": test_.p_value,
+                **_bootstrap_interval(drawn[name]["auc"] - drawn[SCORECARD]["auc"], confidence),
+                "beats": beats(test_, config.policy),
+            }
+            for name, test_ in sorted(tests.items())
+        ],
+        "strategy": [
+            {"share": share, "models": {name: strategy_row(seen[name], share, confidence) for name in scorers}}
+            for share in sorted({*APPROVAL_SHARES, config.policy.approval_share})
+        ],
+        "segments": segment_rows(test, list(scorers), confidence),
+        "fairness": {"model": choice.champion, "groups": groups, "left_out": left_out},
+    }
+    fpr, tpr, thresholds = shown[choice.champion].roc
+    return Comparison(
+        champion=champion,
+        decision=_plain(decision),
+        headline={name: float(models[choice.champion][name]) for name in _HEADLINE},
+        roc=(fpr.tolist(), tpr.tolist(), thresholds.tolist()),
+        confusion=shown[choice.champion].confusion.tolist(),
+        scorers=scorers,
+        curves=shown,
+    )
+
+
+def _check_classes(test: pd.DataFrame, features: Manifest) -> None:
+    bads = int(test["bad"].sum())
+    if 0 < bads < len(test):
+        return
+    if test.empty:
+        held = "no labelled application"
+    else:
+        held = f"{len(test):,} applications that are all {'bad' if bads else 'good'}"
+    since = _notes(features, "split").get("test_from")
+    raise GateStopped(
+        f"The test sample{f' from {since} on' if since else ''} holds {held}, so no model can be judged on it; give "
+        f"split.test_share a greater value, or target.window_days a smaller one."
+    )
+
+
+def _notes(features: Manifest, name: str) -> dict[str, Any]:
+    found = features.notes.get(name, {})
+    return dict(found) if isinstance(found, dict) else {}
+
+
+def _outcomes(rows: pd.DataFrame, name: str, scorer: Scorer) -> Outcomes:
+    return Outcomes(
+        bad=rows["bad"].to_numpy(),
+        probability=rows[f"probability_{name}"].to_numpy(),
+        points=rows[f"points_{name}"].to_numpy(),
+        borrower=rows["borrower_id"].to_numpy(),
+        cutoff=scorer.cutoff,
+        cutoff_points=scorer.cutoff_points,
+    )
+
+
+def _shift(training: pd.DataFrame, test: pd.DataFrame, name: str, confidence: float) -> dict[str, Any] | None:
+    """PSI of a model's probability, test against training, by tenths of training; None without training rows."""
+    if training.empty:
+        return None
+    reference, other = training[f"probability_{name}"].to_numpy(), test[f"probability_{name}"].to_numpy()
+    edges = metrics.quantile_edges(reference, _SHIFT_BINS)
+    expected, actual = (
+        metrics.counts(np.searchsorted(edges, values), bins=edges.size + 1) for values in (reference, other)
+    )
+    shift = metrics.psi(expected, actual, confidence)
+    return {"value": shift.psi, "critical": shift.critical, "verdict": shift.verdict, "n": reference.size}
+
+
+def _bootstrap_interval(differences: metrics.Array, confidence: float) -> dict[str, float]:
+    low, high = metrics.percentile_interval(differences, confidence)
+    return {"bootstrap_low": float(low), "bootstrap_high": float(high)}
+
+
+def _importance(scorers: dict[str, Scorer], inputs: Columns) -> dict[str, list[dict[str, Any]]]:
+    """The features that move each model most: their share of the mean absolute contribution."""
+    found = {}
+    for name, scorer in scorers.items():
+        size = np.abs(scorer.contributions(inputs)).mean(axis=0)
+        share = size / size.sum() if size.sum() else size
+        order = np.lexsort((np.arange(share.size), -share))[:_FEATURES_SHOWN]
+        found[name] = [
+            {"name": feature.name, "en": feature.en, "es": feature.es, "share": float(share[place])}
+            for place in order
+            for feature in (scorer.features[place],)
+            if share[place] > 0
+        ]
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON holds it: plain numbers, floats to six decimals, None for what is not a number."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else None
+    return value

@@ -1,0 +1,141 @@
+"""The test sample by segment and by protected group."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from components.credit import metrics
+from components.evaluate.scored import PROTECTED
+
+LEAST_ROWS = 100
+_LEAST_OF_A_CLASS = 5
+_FOUR_FIFTHS = 0.8
+_NOT_RECORDED = "not recorded"
+
+Row = dict[str, Any]
+
+
+def segment_rows(rows: pd.DataFrame, models: list[str], confidence: float) -> list[Row]:
+    """Each segment (new, recurrent; thin file or not) with its bad rate and each model's AUC.
+
+    Returns:
+        ``by``, ``value``, ``n``, ``bads``, ``bad_rate`` with its interval, and by model ``auc``, ``auc_low`` and
+        ``auc_high`` (None where a class has fewer than five rows) and the mean ``predicted`` probability.
+    """
+    found = []
+    for column in ("segment", "thin_file"):
+        for value, part in _parts(rows, column):
+            found.append(
+                {
+                    "by": column,
+                    "value": value,
+                    **_bad_rate(part, confidence),
+                    "models": {
+                        name: {
+                            **_auc(part, name, confidence),
+                            "predicted": float(part[f"probability_{name}"].mean()),
+                        }
+                        for name in models
+                    },
+                }
+            )
+    return found
+
+
+def fairness_rows(rows: pd.DataFrame, model: str, cutoff: float, confidence: float) -> tuple[list[Row], list[Row]]:
+    """How one model treats each protected group that has at least a hundred rows.
+
+    Returns:
+        First a row a group: ``attribute``, ``group``, ``n``, ``bads``, ``bad_rate``, ``approval_rate``,
+        ``bad_rate_approved`` and ``goods_declined`` (share of the good payers who are declined) with their intervals,
+        ``auc``; ``ratio`` of its approval rate to that of the attribute's largest group, and ``review``: whether
+        that ratio is under four fifths and not by chance. Then the groups left out, with their ``n``.
+    """
+    told: list[Row] = []
+    left_out: list[Row] = []
+    for column in [name for name in rows.columns if name.startswith(PROTECTED)]:
+        attribute = column.removeprefix(PROTECTED)
+        parts = _parts(rows, column)
+        if len(parts) < 2:
+            continue
+        large = [(value, part) for value, part in parts if len(part) >= LEAST_ROWS]
+        left_out += [
+            {"attribute": attribute, "group": value, "n": len(part)} for value, part in parts if len(part) < LEAST_ROWS
+        ]
+        if len(large) < 2:
+            left_out += [{"attribute": attribute, "group": value, "n": len(part)} for value, part in large]
+            continue
+        largest = max((part for _, part in large), key=len)
+        for value, part in large:
+            told.append(
+                {"attribute": attribute, "group": value, **_treatment(part, largest, model, cutoff, confidence)}
+            )
+    return told, left_out
+
+
+def _treatment(part: pd.DataFrame, largest: pd.DataFrame, model: str, cutoff: float, confidence: float) -> Row:
+    approved = part[f"probability_{model}"].to_numpy() <= cutoff
+    bad = part["bad"].to_numpy() == 1
+    return {
+        **_bad_rate(part, confidence),
+        **_share("approval_rate", int(approved.sum()), len(part), confidence),
+        **_share("bad_rate_approved", int((bad & approved).sum()), int(approved.sum()), confidence),
+        **_share("goods_declined", int((~bad & ~approved).sum()), int((~bad).sum()), confidence),
+        **_auc(part, model, confidence),
+        **_ratio(int(approved.sum()), len(part), largest, model, cutoff, confidence, part is largest),
+    }
+
+
+def _ratio(
+    approved: int, rows: int, largest: pd.DataFrame, model: str, cutoff: float, confidence: float, same: bool
+) -> Row:
+    """Ratio of approval rates with Katz' interval (on the logarithm)."""
+    of_largest = int((largest[f"probability_{model}"] <= cutoff).sum())
+    if same:
+        return {"ratio": 1.0, "ratio_low": None, "ratio_high": None, "review": False}
+    if not approved or not of_largest:
+        return {"ratio": None, "ratio_low": None, "ratio_high": None, "review": bool(of_largest)}
+    ratio = (approved / rows) / (of_largest / len(largest))
+    spread = np.sqrt(1 / approved - 1 / rows + 1 / of_largest - 1 / len(largest))
+    half = float(stats.norm.ppf((1 + confidence) / 2) * spread)
+    high = float(ratio * np.exp(half))
+    return {
+        "ratio": ratio,
+        "ratio_low": float(ratio * np.exp(-half)),
+        "ratio_high": high,
+        "review": ratio < _FOUR_FIFTHS and high < 1,
+    }
+
+
+def _parts(rows: pd.DataFrame, column: str) -> list[tuple[str, pd.DataFrame]]:
+    """The rows by the column's value, largest group first; nothing where the column says nothing."""
+    if rows[column].isna().all():
+        return []
+    value = rows[column].map({True: "yes", False: "no"}) if column == "thin_file" else rows[column]
+    named = value.astype("object").where(value.notna(), _NOT_RECORDED)
+    parts = [(str(name), rows[named == name]) for name in named.unique()]
+    return sorted(parts, key=lambda part: (-len(part[1]), part[0]))
+
+
+def _bad_rate(part: pd.DataFrame, confidence: float) -> Row:
+    bads = int(part["bad"].sum())
+    return {"n": len(part), "bads": bads, **_share("bad_rate", bads, len(part), confidence)}
+
+
+def _share(name: str, events: int, rows: int, confidence: float) -> Row:
+    if not rows:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    low, high = metrics.wilson(events, rows, confidence)
+    return {name: events / rows, f"{name}_low": float(low), f"{name}_high": float(high)}
+
+
+def _auc(part: pd.DataFrame, model: str, confidence: float) -> Row:
+    bads = int(part["bad"].sum())
+    if min(bads, len(part) - bads) < _LEAST_OF_A_CLASS:
+        return {"auc": None, "auc_low": None, "auc_high": None}
+    auc = metrics.auc_interval(
+        part["bad"].to_numpy(), part[f"probability_{model}"].to_numpy(), confidence, part["borrower_id"].to_numpy()
+    )
+    return {"auc": auc.value, "auc_low": auc.low, "auc_high": auc.high}

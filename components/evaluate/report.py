@@ -1,0 +1,139 @@
+"""The committee's report: one self-contained page, made of the same numbers as the decision."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from components.credit.scorecard import Card
+from components.credit.scorer import Scorer
+from components.evaluate import plots
+from components.evaluate.comparison import Comparison
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_REASONS_SHOWN = 12
+
+# Figures of the table of key figures: name, label, decimals, whether it is a share.
+FIGURES = (
+    ("auc", "ROC AUC", 3, False),
+    ("gini", "Gini", 3, False),
+    ("ks", "KS", 3, False),
+    ("brier", "Brier", 4, False),
+    ("log_loss", "Log loss", 4, False),
+    ("calibration_slope", "Calibration slope", 2, False),
+    ("calibration_intercept", "Calibration intercept", 2, False),
+    ("approval_rate", "Approved at the cut-off", 1, True),
+    ("accuracy", "Accuracy", 1, True),
+    ("precision", "Precision", 1, True),
+    ("recall", "Recall", 1, True),
+    ("f1", "F1", 3, False),
+)
+
+
+def page(comparison: Comparison, validation_report: dict[str, Any]) -> str:
+    """The report as HTML: no script, nothing fetched, the same bytes for the same comparison.
+
+    Args:
+        comparison: What the models did on the test sample.
+        validation_report: Rows and reasons of the validate stage.
+    """
+    decision = comparison.decision
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"share": share, "number": number, "count": count, "p": p_value, "said": said}
+    champion = decision["champion"]["family"]
+    card = comparison.scorers["scorecard"].engine
+    return environment.get_template("report.html.jinja").render(
+        decision=decision,
+        champion=champion,
+        models=list(comparison.scorers),
+        labels=plots.LABELS,
+        figures=FIGURES,
+        plots=_plots(comparison, champion),
+        base_points=card.base_points if isinstance(card, Card) else None,
+        bins=_bins(comparison.scorers["scorecard"]),
+        tables=sorted(validation_report.get("rows", {}).items()),
+        reasons=_reasons(validation_report),
+    )
+
+
+def number(value: float | None, decimals: int = 3) -> str:
+    """A figure, or a dash where there is none."""
+    return "–" if value is None else f"{value:.{decimals}f}".replace("-", "−")
+
+
+def share(value: float | None, decimals: int = 1) -> str:
+    """A share in per cent, or a dash where there is none."""
+    return "–" if value is None else f"{number(100 * value, decimals)} %"
+
+
+def count(value: float | None) -> str:
+    """A count with thousands apart."""
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def p_value(value: float) -> str:
+    """A p-value."""
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def said(finding: object) -> str:
+    """A finding as words, whether it is a sentence or a record."""
+    if isinstance(finding, dict):
+        return "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in finding.items())
+    return str(finding)
+
+
+def _plots(comparison: Comparison, champion: str) -> dict[str, Any]:
+    """All drawings of the page; of three kinds there is one a model."""
+    models, curves = comparison.decision["models"], comparison.curves
+    aucs = {
+        name: f"{found['auc']:.3f} ({found['auc_low']:.3f}–{found['auc_high']:.3f})" for name, found in models.items()
+    }
+    most = max(max(row["high"], row["predicted"]) for curve in curves.values() for row in curve.calibration)
+    end = min(1.0, math.ceil(most * 20) / 20)
+    cutoff_points = {name: found["cutoff_points"] for name, found in models.items()}
+    return {
+        "roc": plots.roc(curves, aucs),
+        "precision_recall": plots.precision_recall(curves, models[champion]["bad_rate"]),
+        "gains": plots.gains(curves),
+        "strategy": plots.strategy(curves, comparison.decision["rule"]["approval_share"], champion),
+        "confusion": {name: plots.confusion(name, curve) for name, curve in curves.items()},
+        "calibration": {name: plots.calibration(name, curve, end) for name, curve in curves.items()},
+        "distribution": {name: plots.distribution(name, curve, cutoff_points[name]) for name, curve in curves.items()},
+    }
+
+
+def _bins(scorer: Scorer) -> list[dict[str, Any]]:
+    """The scorecard's bins with points, share of training rows and bad rate, features of most information first."""
+    if not isinstance(scorer.engine, Card):
+        return []
+    found = []
+    for feature, binning, points in zip(scorer.features, scorer.engine.binnings, scorer.engine.points, strict=True):
+        rows = sum(bin_.rows for bin_ in binning.bins)
+        bins = [
+            {
+                "label": bin_.label,
+                "points": given,
+                "rows": bin_.rows,
+                "share": bin_.rows / rows if rows else None,
+                "bad_rate": bin_.bads / bin_.rows if bin_.rows else None,
+                "woe": bin_.woe,
+            }
+            for bin_, given in zip(binning.bins, points, strict=True)
+            if bin_.rows or given
+        ]
+        found.append({"feature": feature, "bins": bins, "information_value": binning.information_value})
+    return sorted(found, key=lambda entry: (-entry["information_value"], entry["feature"].name))
+
+
+def _reasons(validation_report: dict[str, Any]) -> list[dict[str, Any]]:
+    """The reasons that put most rows in quarantine."""
+    reasons = validation_report.get("reasons", [])
+    return sorted(reasons, key=lambda row: (-row["rows"], row["table"], row["reason"]))[:_REASONS_SHOWN]

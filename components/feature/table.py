@@ -1,0 +1,232 @@
+"""The feature stage: one row an application, with its features, its target and its sample."""
+# ruff: noqa: S608 - the SQL is made of the contract's and the dictionary's names, quoted, never of a value
+
+import datetime
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet
+
+from components.credit.config import Config
+from components.credit.contract import CATEGORY, IDENTIFIER, TIME
+from components.credit.dictionary import Feature
+from components.credit.features.query import (
+    PRICED,
+    check_currencies,
+    connect,
+    dictionary,
+    protected_columns,
+    query,
+    tables,
+)
+from components.credit.features.recipe import Recipe, recipe_of
+from components.credit.manifest import Manifest
+from components.credit.mapping import Mapping
+from components.credit.progress import Progress
+from components.credit.store import Store
+from components.credit.target import end_of, label_query
+from components.feature.leakage import leaks, refuse
+from components.feature.split import assign_samples, check_samples, counted
+
+_THREADS, _MEMORY = 2, "2GB"
+_ROW_GROUP = 100_000
+
+
+def build(
+    clean: Manifest, mapping: Mapping, config: Config, code: str, store: Store, progress: Progress
+) -> tuple[Manifest, list[Feature]]:
+    """Make the feature table of all applications that were decided by the as-of day.
+
+    Partitions of borrowers are read one after the other, and what does not fit in memory is spilled. Features that
+    have the same value in the whole training set say nothing and are left out.
+
+    Args:
+        clean: Manifest of the clean tables.
+        mapping: The lender's mapping.
+        config: Target, split and limits.
+        code: Revision of the code.
+        store: Holds the clean tables and takes the feature table.
+        progress: Takes row counts and warnings.
+
+    Returns:
+        Manifest of the dataset ``features``, with the notes split, samples, bads, leakage, left_out and recipe; and
+        the feature dictionary, in the order of the columns.
+
+    Raises:
+        InputError: Amounts in a currency without a rate, no label or one class only, a random split without a reason.
+        GateStopped: Too few bads to train on, or a leak that nobody answers for.
+        StoreError: The store does not answer, or the disk is full.
+    """
+    recipe = recipe_of(mapping)
+    with store.scanning(), tempfile.TemporaryDirectory(prefix="quipu-feature-") as name:
+        folder = Path(name)
+        connection = connect(recipe, threads=_THREADS, memory=_MEMORY, spill=str(folder / "spill"))
+        try:
+            parts = len(clean.tables["applications"].parts)
+            for part in range(parts):
+                _make_part(connection, clean, part, recipe, config, store, progress, folder)
+                progress.report("features", share=0.8 * (part + 1) / parts)
+            connection.read_parquet(str(folder / "made-*.parquet")).create_view("made")
+            split = assign_samples(connection, config, mapping.dated)
+            rows, bads = counted(connection)
+            check_samples(split, rows, bads, config)
+            known = dictionary(recipe)
+            kept = _telling(connection, known)
+            progress.report("leaks", share=0.85)
+            found = leaks(connection, kept, config.limits)
+            refuse(found, config.limits)
+            for part in range(parts):
+                _write_part(connection, part, recipe, kept, folder)
+                progress.report("table", rows=sum(rows.values()), share=0.85 + 0.15 * (part + 1) / parts)
+        finally:
+            connection.close()
+        left_out = [feature.name for feature in known if feature not in kept]
+        notes: dict[str, object] = {
+            "split": {
+                "kind": split.kind,
+                "test_from": split.test_from.isoformat() if split.test_from else None,
+                "embargo_days": split.embargo_days,
+                "reason": split.reason,
+            },
+            "samples": rows,
+            "bads": bads,
+            "leakage": [{**finding, "reason": config.limits.leakage_reason} for finding in found],
+            "left_out": left_out,
+            "recipe": msgspec.to_builtins(recipe),
+        }
+        identities = {
+            "clean": clean.sha256,
+            "mapping": hashlib.sha256(msgspec.json.encode(mapping, order="sorted")).hexdigest(),
+            "config": hashlib.sha256(msgspec.json.encode(config, order="sorted")).hexdigest(),
+        }
+        published = store.publish("features", clean.as_of, folder / "table", inputs=identities, code=code, notes=notes)
+    return published, kept
+
+
+def _make_part(
+    connection: duckdb.DuckDBPyConnection,
+    clean: Manifest,
+    part: int,
+    recipe: Recipe,
+    config: Config,
+    store: Store,
+    progress: Progress,
+    folder: Path,
+) -> None:
+    """Write ``made-<part>.parquet`` with the features of a partition, and add to ``labels`` what became of it."""
+    for name in tables(recipe):
+        connection.register(f"stored_{name}" if name == "applications" else name, store.partitions(clean, name, part))
+    end = end_of(clean.as_of, recipe)
+    # What was asked or decided after the as-of day does not exist yet.
+    connection.execute(
+        "CREATE OR REPLACE TEMP VIEW applications AS "
+        f"SELECT * FROM stored_applications WHERE decided_at < {end} AND known_at < {end}"
+    )
+    for name in PRICED:
+        if name not in recipe.absent:
+            check_currencies(name, _earliest(connection, name), recipe)
+    if "repayments" not in recipe.absent:
+        _warn_of_loose_payments(connection, part, progress)
+    connection.sql(query(recipe)).write_parquet(str(folder / _made(part)))
+    labels = connection.sql(label_query(config.target, recipe, clean.as_of))
+    if part == 0:
+        labels.to_table("labels")
+    else:
+        labels.insert_into("labels")
+
+
+def _write_part(
+    connection: duckdb.DuckDBPyConnection, part: int, recipe: Recipe, features: list[Feature], folder: Path
+) -> None:
+    """Write a partition of the feature table, in order of ``application_id``, in row groups of the same size."""
+    schema = feature_schema(recipe, features)
+    columns = ", ".join(_quoted(name) for name in schema.names)
+    connection.read_parquet(str(folder / _made(part))).create_view("made_part", replace=True)
+    rows = connection.sql(
+        f"SELECT {columns} FROM made_part JOIN samples USING (application_id, borrower_id) ORDER BY application_id"
+    ).to_arrow_reader(_ROW_GROUP)
+    target = folder / "table" / "features"
+    target.mkdir(parents=True, exist_ok=True)
+    with pyarrow.parquet.ParquetWriter(target / f"part-{part:05d}.parquet", schema, compression="zstd") as file:
+        for group in _groups(rows):
+            file.write_table(group.cast(schema))
+
+
+def feature_schema(recipe: Recipe, features: list[Feature]) -> pa.Schema:
+    """Schema of the feature table: who and when, target and sample, what models never see, then the features."""
+    return pa.schema(
+        [
+            ("application_id", IDENTIFIER),
+            ("borrower_id", IDENTIFIER),
+            ("decided_at", TIME),
+            ("currency", CATEGORY),
+            ("amount", pa.float64()),
+            ("decision", CATEGORY),
+            ("incumbent_score", pa.float64()),
+            ("sample", CATEGORY),
+            ("bad", pa.int8()),
+            ("segment", CATEGORY),
+            ("thin_file", pa.bool_()),
+            *((name, CATEGORY) for name in protected_columns(recipe)),
+            *((feature.name, pa.float64() if feature.type == "number" else CATEGORY) for feature in features),
+        ]
+    )
+
+
+def _groups(rows: pa.RecordBatchReader) -> Iterator[pa.Table]:
+    """The rows in tables of one size, however they come."""
+    waiting = rows.schema.empty_table()
+    for batch in rows:
+        waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch])])
+        while waiting.num_rows >= _ROW_GROUP:
+            yield waiting.slice(0, _ROW_GROUP).combine_chunks()
+            waiting = waiting.slice(_ROW_GROUP)
+    if waiting.num_rows:
+        yield waiting.combine_chunks()
+
+
+def _telling(connection: duckdb.DuckDBPyConnection, features: list[Feature]) -> list[Feature]:
+    """The features that have more than one value, missing being one, in the training set."""
+    counts = ", ".join(
+        f"count({_quoted(feature.name)}), min({_quoted(feature.name)}) IS DISTINCT FROM max({_quoted(feature.name)})"
+        for feature in features
+    )
+    rows, *found = connection.execute(
+        f"SELECT count(*), {counts} FROM made JOIN samples USING (application_id) WHERE sample = 'train'"
+    ).fetchall()[0]
+    return [
+        feature
+        for feature, count, differs in zip(features, found[::2], found[1::2], strict=True)
+        if differs or 0 < count < rows
+    ]
+
+
+def _earliest(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, datetime.datetime]:
+    """Time of a table's earliest row in each currency."""
+    found = connection.execute(f"SELECT currency, epoch_us(min(event_time)) FROM {table} GROUP BY currency").fetchall()
+    epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+    return {currency: epoch + datetime.timedelta(microseconds=since) for currency, since in found}
+
+
+def _warn_of_loose_payments(connection: duckdb.DuckDBPyConnection, part: int, progress: Progress) -> None:
+    found = connection.execute(
+        "SELECT count(*) FROM repayments WHERE kind = 'payment' AND instalment IS NULL AND due_on IS NULL"
+    ).fetchall()
+    if found[0][0]:
+        progress.warn(
+            f"{found[0][0]:,} payments of partition {part} name neither instalment nor due date, so they settle no "
+            "instalment; map one of the two."
+        )
+
+
+def _made(part: int) -> str:
+    return f"made-{part:05d}.parquet"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

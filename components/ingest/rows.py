@@ -1,0 +1,94 @@
+"""Rows of a source on their way to a table: what every reader gives, whatever it reads."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from components.credit.errors import InputError, nearest
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows of a source, in their order.
+
+    Args:
+        columns: Columns by their name in the source, as text or as the source's own type.
+        rows: Number of each row in its file or query, from 1 (int64).
+        problems: What was wrong with the line of a row as a whole; null where it could be read (string).
+    """
+
+    columns: dict[str, pa.Array]
+    rows: pa.Array
+    problems: pa.Array
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one file or query, not yet read.
+
+    Args:
+        name: File below the data folder, or ``connection:source``: it becomes ``source_file``.
+        identity: Hex SHA-256 of the file or of the query's text.
+        batches: Reads the rows; each call reads them anew.
+    """
+
+    name: str
+    identity: str
+    batches: Callable[[], Iterator[Batch]]
+
+
+def check_columns(place: str, present: Sequence[str], needed: Sequence[str]) -> None:
+    """See that a source has the columns that the mapping names.
+
+    Raises:
+        InputError: One is missing, or there twice. The names that the source has are not listed, since the first line
+            of a file without a header holds values.
+    """
+    missing = [column for column in needed if column not in present]
+    if missing and len(missing) == len(needed):
+        raise InputError(
+            f"{place} has none of the columns that the mapping names, such as '{missing[0]}'; see that it is the right "
+            "file and, where it has no header line, give its 'header' in the mapping."
+        )
+    if missing:
+        folded = {name.strip().casefold(): name for name in present}
+        same = folded.get(missing[0].strip().casefold())
+        offer = f"; did you mean '{same}'?" if same else nearest(missing[0], present)
+        raise InputError(f"{place} has no column '{missing[0]}', which the mapping names{offer or '.'}")
+    for column in needed:
+        if list(present).count(column) > 1:
+            raise InputError(f"{place} has two columns named '{column}'; rename one, or give its 'header'.")
+
+
+def plain(column: pa.Array, place: str, name: str) -> pa.Array:
+    """A column of a typed source without dictionary or extension types.
+
+    Raises:
+        InputError: The column is nested or binary, which no column of the contract can be made from.
+    """
+    if isinstance(column, pa.ExtensionArray):
+        if isinstance(column.type, pa.UuidType):
+            return pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
+        column = column.storage
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    kind = column.type
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return column.cast(pa.string())
+    readable = (
+        pa.types.is_string(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_decimal(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_date(kind)
+        or pa.types.is_timestamp(kind)
+        or pa.types.is_null(kind)
+    )
+    if not readable:
+        raise InputError(
+            f"{place}: column '{name}' is of type {kind}, which cannot become a column of a table; "
+            "give a plain text, number, date or time instead."
+        )
+    return column

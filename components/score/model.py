@@ -1,0 +1,160 @@
+"""The model that answers: loaded from the registry once it verifies, tried out, and kept up with the pointer."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from components.credit.calibration import Floats, Integers, sigmoid
+from components.credit.dictionary import Feature
+from components.credit.errors import InputError, ModelRefused
+from components.credit.features.query import History
+from components.credit.features.recipe import Recipe
+from components.credit.reasons import Reason, reasons
+from components.credit.registry import Package, champion, fetch
+from components.credit.scorer import Scorer
+from components.credit.store import Store
+from components.score.protocol import Columns, model_metadata
+
+NAME = "quipu"
+REASONS = 4
+
+
+class ModelSummary(Struct, frozen=True):
+    """What a model is, as its signed manifest says; the fields are those of ``registry.Package``."""
+
+    name: str
+    version: str
+    family: str
+    as_of: str
+    code: str
+    data: str
+    metrics: dict[str, float]
+
+
+class Models(Struct, frozen=True):
+    """The models that answer here."""
+
+    models: list[ModelSummary]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of the registry, ready to answer."""
+
+    package: Package
+    scorer: Scorer
+    recipe: Recipe | None
+    history: History | None
+
+    @property
+    def version(self) -> str:
+        """Its version."""
+        return self.package.version
+
+    @cached_property
+    def features(self) -> dict[str, Feature]:
+        """Its inputs by name, in order."""
+        return {feature.name: feature for feature in self.scorer.features}
+
+    @property
+    def summary(self) -> ModelSummary:
+        """What it is."""
+        made = self.package
+        return ModelSummary(NAME, made.version, made.family, made.as_of, made.code, made.data, made.metrics)
+
+    @property
+    def person_decides(self) -> bool:
+        """Whether a person must confirm each decision: the lender's policy when the model was released."""
+        policy = self.package.decision.get("policy")
+        return bool(policy.get("person_decides", True)) if isinstance(policy, dict) else True
+
+    @cached_property
+    def metadata(self) -> bytes:
+        """Its metadata in the Open Inference Protocol (JSON)."""
+        return msgspec.json.encode(
+            model_metadata(NAME, self.version, self.scorer.family, self.scorer.features, REASONS)
+        )
+
+    def scores(self, columns: Columns) -> tuple[Floats, Integers]:
+        """Probability of bad and points, each of shape (n,): the bits of ``Scorer.probability`` and ``points``, but
+        the engine is asked once.
+        """
+        log_odds = self.scorer.log_odds(self.scorer.margin(columns))
+        return sigmoid(log_odds), self.scorer.scaling.whole_points(log_odds)
+
+    def reasons(self, columns: Columns) -> list[list[Reason]]:
+        """Reasons of each row, the weightiest first, at most ``REASONS``."""
+        return reasons(self.scorer, columns, self.scorer.contributions(columns), keep=REASONS)
+
+    def reason_codes(self, columns: Columns) -> list[str]:
+        """Codes of each row's reasons, ``REASONS`` a row, empty where there are fewer; row after row."""
+        return [code for row in self.reasons(columns) for code in [*map(_code, row), *[""] * (REASONS - len(row))]]
+
+
+def load_model(store: Store, version: str, verify_key: str) -> Model:
+    """A model of the registry, once it has verified and answered a trial.
+
+    Raises:
+        StoreError: The store is away.
+        ModelRefused: It does not verify, or its answers to the trial make no sense.
+    """
+    package, scorer = fetch(store, version, verify_key)
+    recipe = _recipe(scorer, version)
+    model = Model(package, scorer, recipe, History(recipe) if recipe else None)
+    _try_out(model)
+    return model
+
+
+def load_champion(store: Store, verify_key: str) -> Model:
+    """The model that the champion pointer names; errors as in ``load_model``.
+
+    Raises:
+        InputError: No model was released yet.
+    """
+    pointer = champion(store)
+    if pointer is None:
+        raise InputError("The registry has no champion yet; run the training pipeline first.")
+    return load_model(store, pointer.version, verify_key)
+
+
+def newer_champion(store: Store, verify_key: str, version: str) -> Model | None:
+    """The champion, where the pointer names another version than this one; errors as in ``load_model``."""
+    pointer = champion(store)
+    if pointer is None or pointer.version == version:
+        return None
+    return load_model(store, pointer.version, verify_key)
+
+
+def _code(reason: Reason) -> str:
+    """A reason in one word: its cause, or the attribute itself where it is one of the lender's own."""
+    return reason.feature if reason.cause == "attribute" else reason.cause
+
+
+def _recipe(scorer: Scorer, version: str) -> Recipe | None:
+    if scorer.recipe is None:
+        return None
+    try:
+        return msgspec.convert(scorer.recipe, Recipe)
+    except msgspec.ValidationError as error:
+        raise ModelRefused(f"The recipe of model {version} is not one that this code reads; train it again.") from error
+
+
+def _try_out(model: Model) -> None:
+    """Score a row of nothing but missing values and one of ones: a model that cannot do that answers no one."""
+    columns: Columns = {
+        name: np.array([np.nan, 1.0]) if feature.type == "number" else np.array([None, "1"], dtype=object)
+        for name, feature in model.features.items()
+    }
+    scorer = model.scorer
+    try:
+        probability, _ = model.scores(columns)
+        explained = scorer.base + scorer.contributions(columns).sum(axis=1)
+        fits = bool(np.abs(explained - scorer.margin(columns)).max() < 1e-4)
+        model.reasons(columns)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise ModelRefused(f"Model {model.version} cannot score a trial row; train it again.") from error
+    if not (np.isfinite(probability).all() and fits):
+        raise ModelRefused(f"Model {model.version} gives a trial row a score that does not add up; train it again.")

@@ -1,0 +1,114 @@
+"""The OpenAPI document of the scorer, made from the types that it decodes and encodes, so that it cannot lie."""
+
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from components.score.application import Score
+from components.score.document import Document
+from components.score.model import NAME, Models
+from components.score.protocol import InferenceRequest, InferenceResponse, ModelMetadata, ServerMetadata
+
+
+class Problem(Struct, frozen=True):
+    """Why there is no other answer, in one sentence."""
+
+    error: str
+
+
+class Live(Struct, frozen=True):
+    """The process answers."""
+
+    live: bool
+
+
+class Ready(Struct, frozen=True):
+    """A model that verified is loaded."""
+
+    ready: bool
+
+
+class ModelReady(Struct, frozen=True):
+    """The model is loaded."""
+
+    name: str
+    ready: bool
+
+
+_MODEL = [("model", NAME)]
+_VERSION = [*_MODEL, ("version", "version of the model")]
+
+
+def _let_amounts_be_numbers(schema: Any) -> None:
+    """Msgspec describes a decimal as a string only, though it reads one from a number too."""
+    if isinstance(schema, dict):
+        if schema.get("format") == "decimal":
+            schema["type"] = ["number", "string"]
+        for part in schema.values():
+            _let_amounts_be_numbers(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            _let_amounts_be_numbers(part)
+
+
+@cache
+def openapi() -> bytes:
+    """The document (OpenAPI 3.1) as JSON."""
+    types = [Document, Score, InferenceRequest, InferenceResponse, ModelMetadata, ServerMetadata, Problem, Live, Ready,
+             ModelReady, Models]  # fmt: skip
+    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    by_type = dict(zip(types, schemas, strict=True))
+    _let_amounts_be_numbers(components)
+    components["Tensor"]["properties"]["data"] = {"type": "array", "description": "Flat, or nested row by row."}
+
+    def operation(summary: str, gives: type, takes: Any = None, parameters: list[tuple[str, str]] | None = None) -> Any:
+        described: dict[str, Any] = {
+            "summary": summary,
+            "responses": {
+                "200": {"description": "The answer.", "content": {"application/json": {"schema": by_type[gives]}}},
+                "4XX": {"description": "A sentence.", "content": {"application/json": {"schema": by_type[Problem]}}},
+            },
+        }
+        if parameters:
+            described["parameters"] = [
+                {"name": name, "in": "path", "required": True, "description": meaning, "schema": {"type": "string"}}
+                for name, meaning in parameters
+            ]
+        if takes is not None:
+            described["requestBody"] = {
+                "required": True,
+                "content": {"application/json": {"schema": by_type[takes]}},
+            }
+        return described
+
+    paths: dict[str, Any] = {
+        "/v1/score": {"post": operation("Score an application with its raw history", Score, Document)},
+        "/v1/models": {"get": operation("What answers here", Models)},
+        "/v2/health/live": {"get": operation("Whether the process answers", Live)},
+        "/v2/health/ready": {"get": operation("Whether a verified model is loaded", Ready)},
+        "/v2": {"get": operation("Who answers", ServerMetadata)},
+    }
+    for prefix, parameters in (
+        ("/v2/models/{model}", _MODEL),
+        ("/v2/models/{model}/versions/{version}", _VERSION),
+    ):
+        paths[prefix] = {"get": operation("What the model takes and gives", ModelMetadata, None, parameters)}
+        paths[f"{prefix}/ready"] = {"get": operation("Whether the model is loaded", ModelReady, None, parameters)}
+        paths[f"{prefix}/infer"] = {
+            "post": operation("Score rows of ready features", InferenceResponse, InferenceRequest, parameters)
+        }
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "info": {
+                "title": "Quipu scorer",
+                "version": version("quipu"),
+                "description": "Credit scores with their reasons. The paths below /v2 are the Open Inference Protocol.",
+            },
+            "paths": paths,
+            "components": {"schemas": components},
+        }
+    )

@@ -1,0 +1,101 @@
+"""Fitting of the scorecard: bins, the regression over them, and whole points."""
+
+import math
+
+import numpy as np
+from sklearn.metrics import log_loss
+
+from components.credit.binning import Binning, Columns, fit_binning
+from components.credit.calibration import Calibration, Integers, Scaling, sigmoid
+from components.credit.config import Config
+from components.credit.dictionary import Feature
+from components.credit.errors import GateStopped
+from components.credit.folds import Folds
+from components.credit.progress import Progress
+from components.credit.samples import Training
+from components.credit.scorecard import Card
+from components.credit.trained import Trained, calibrated
+from components.train_sklearn.regression import Fitted, fit_values
+
+# Strengths of the L2 penalty to choose from, on the sum of the log-likelihood.
+PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+
+
+def fit_card(training: Training, features: list[Feature], folds: Folds, config: Config, progress: Progress) -> Trained:
+    """Choose the penalty by cross-validated log loss and fit the card on all rows.
+
+    Raises:
+        GateStopped: No feature tells bads from goods.
+    """
+    tried = np.full((len(PENALTIES), len(training.bad)), np.nan)
+    for place, fold in enumerate(folds.folds):
+        progress.report(f"scorecard, fold {place + 1} of {len(folds.folds)}", share=0.25 * place / len(folds.folds))
+        learnt, bad = training.columns.iloc[fold.train], training.bad[fold.train]
+        found = fit_values(_informative(_binned(features, learnt, bad, config), config), learnt, bad, PENALTIES)
+        for k, fitted in enumerate(found):
+            tried[k, fold.test] = fitted.log_odds(training.columns.iloc[fold.test])
+    tested = ~np.isnan(tried[0])
+    losses = [float(log_loss(training.bad[tested], sigmoid(log_odds[tested]))) for log_odds in tried]
+    best = int(np.argmin(losses))
+    calibration, out_of_fold = calibrated(tried[best], training.bad)
+
+    progress.report("scorecard, all rows", share=0.25)
+    binnings = _binned(features, training.columns, training.bad, config)
+    kept = _informative(binnings, config)
+    (fitted,) = fit_values(kept, training.columns, training.bad, (PENALTIES[best],))
+    scale = config.scorecard
+    engine = _card(fitted, training.columns, calibration, Scaling(scale.points, scale.odds, scale.pdo))
+    if not engine.binnings:
+        raise GateStopped("No feature tells bads from goods, so no scorecard can be made; check target and mapping.")
+    used = {binning.feature for binning in engine.binnings}
+    report: dict[str, object] = {
+        "candidates": len(PENALTIES),
+        "parameters": {"penalty": PENALTIES[best]},
+        "log_loss": losses[best],
+        "calibration": calibration,
+        "left_out": {
+            binning.feature: f"information value {binning.information_value:.4f}"
+            if binning not in kept
+            else "no bin is worth a point"
+            for binning in binnings
+            if binning.feature not in used
+        },
+    }
+    inputs = [feature for feature in features if feature.name in used]
+    # the calibration is in the points already
+    return Trained("scorecard", engine, inputs, Calibration(), out_of_fold, report)
+
+
+def _binned(features: list[Feature], columns: Columns, bad: Integers, config: Config) -> list[Binning]:
+    settings = config.scorecard
+    return [
+        fit_binning(feature, columns[feature.name], bad, settings.bins, settings.least_bin_share)
+        for feature in features
+    ]
+
+
+def _informative(binnings: list[Binning], config: Config) -> list[Binning]:
+    least = config.scorecard.least_information_value
+    return [binning for binning in binnings if binning.information_value >= least]
+
+
+def _card(fitted: Fitted, columns: Columns, calibration: Calibration, scaling: Scaling) -> Card:
+    """The card of a regression: its calibrated values as whole points.
+
+    A feature whose bins all come to the same points is left off. The base makes up for what rounding adds up to on
+    the average training row.
+    """
+    exact = [-scaling.factor * calibration.slope * values for values in fitted.values]
+    whole = [np.floor(values + 0.5).astype(np.int64) for values in exact]
+    average = scaling.offset - scaling.factor * (calibration.intercept + calibration.slope * fitted.intercept)
+    rounding = sum(
+        float((points - values)[binning.index(columns[binning.feature])].mean())
+        for binning, points, values in zip(fitted.binnings, whole, exact, strict=True)
+    )
+    kept = [(binning, points) for binning, points in zip(fitted.binnings, whole, strict=True) if points.any()]
+    return Card(
+        scaling,
+        math.floor(average - rounding + 0.5),
+        [binning for binning, _ in kept],
+        [points.tolist() for _, points in kept],
+    )

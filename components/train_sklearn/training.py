@@ -1,0 +1,39 @@
+"""Training of the scorecard and of the random forest, on the same folds."""
+
+from components.credit.config import Config
+from components.credit.dictionary import Feature
+from components.credit.folds import make_folds
+from components.credit.manifest import Manifest
+from components.credit.progress import Progress
+from components.credit.samples import read_training
+from components.credit.scorer import Scorer
+from components.credit.store import Store
+from components.credit.trained import finish
+from components.train_sklearn.card import fit_card
+from components.train_sklearn.forest import fit_forest
+
+
+def train(
+    features: Manifest, dictionary: list[Feature], config: Config, store: Store, progress: Progress
+) -> tuple[Scorer, Scorer]:
+    """The scorecard and the random forest of a feature table's training sample.
+
+    Args:
+        features: Manifest of the feature table.
+        dictionary: Its features.
+        config: The search, the scorecard, the policy and the seed.
+        store: Where the table lies.
+        progress: Told of each step.
+
+    Raises:
+        InputError: The table lacks a feature, or the search's space does not fit the forest.
+        GateStopped: Too few bads or goods, or no feature that tells them apart.
+    """
+    progress.report("reading the training sample", share=0.0)
+    training = read_training(features, dictionary, config, store)
+    folds = make_folds(training.borrowers, training.decided_at, training.bad, config.search.folds, config.seed)
+    card = fit_card(training, dictionary, folds, config, progress)
+    scorecard = finish(card, training, folds, config, features)
+    forest = fit_forest(training, dictionary, folds, config, progress)
+    progress.report("random forest, reference", share=0.95)
+    return scorecard, finish(forest, training, folds, config, features)

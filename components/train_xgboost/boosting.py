@@ -1,0 +1,183 @@
+"""Fitting of XGBoost: a search over the trees' structure at a fast learning rate, then slow learning of the best.
+
+All folds of a candidate grow in step, so that a candidate is dropped for all of them at once. Learning rate and number
+of rounds are no part of the search: a candidate that is ahead after few fast rounds is ahead after many slow ones.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xgboost
+from sklearn.metrics import roc_auc_score
+
+from components.credit.calibration import Floats, Integers
+from components.credit.config import Config
+from components.credit.dictionary import Feature
+from components.credit.errors import InputError
+from components.credit.folds import Folds
+from components.credit.progress import Progress
+from components.credit.samples import Training
+from components.credit.search import draw_candidates
+from components.credit.trained import Trained, calibrated
+from components.credit.trees import Matrix, Trees, fit_encoder
+
+# Learning rate of the search, rounds of each look at the candidates, and the share of them that goes on.
+_FAST_RATE = 0.15
+_RUNGS = (20, 60)
+_KEPT = 1 / 2
+# Learning rate of the best candidates, their number, and the rounds: at most, between looks, without progress.
+RATE = 0.04
+_FINALISTS = 2
+_MOST_ROUNDS, _EVERY, _PATIENCE = 1500, 20, 100
+_MAX_BIN = 64
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A fold as XGBoost reads it."""
+
+    learnt: xgboost.QuantileDMatrix
+    tested: xgboost.QuantileDMatrix
+    bad: Integers
+
+
+class _Growing:
+    """A candidate whose boosters, one a fold, grow in step."""
+
+    def __init__(self, parameters: dict[str, Any], parts: list[_Part]) -> None:
+        self.parameters = parameters
+        self.rounds = 0
+        self.auc = 0.0
+        self.margins: list[Floats] = []
+        self._parts = parts
+        self._boosters = [xgboost.Booster(parameters, [part.learnt, part.tested]) for part in parts]
+
+    def grow(self, rounds: int) -> None:
+        """Grow up to so many rounds, and look at the mean AUC of the folds."""
+        for booster, part in zip(self._boosters, self._parts, strict=True):
+            for place in range(self.rounds, rounds):
+                booster.update(part.learnt, place)
+        self.rounds = rounds
+        self.margins = [
+            booster.predict(part.tested, output_margin=True)
+            for booster, part in zip(self._boosters, self._parts, strict=True)
+        ]
+        self.auc = float(
+            np.mean([roc_auc_score(part.bad, m) for part, m in zip(self._parts, self.margins, strict=True)])
+        )
+
+
+def fit_boosting(
+    training: Training, features: list[Feature], folds: Folds, config: Config, progress: Progress
+) -> Trained:
+    """Search the configured space by cross-validated AUC and fit the best candidate on all rows.
+
+    Raises:
+        InputError: The space names a parameter or a value that XGBoost does not have.
+    """
+    bad = training.bad
+    parts = []
+    for fold in folds.folds:
+        learnt = training.columns.iloc[fold.train]
+        encoder = fit_encoder(features, learnt, bad[fold.train], "log_odds")
+        learnt_matrix = _quantised(encoder.matrix(learnt), bad[fold.train])
+        tested = encoder.matrix(training.columns.iloc[fold.test])
+        parts.append(_Part(learnt_matrix, _quantised(tested, bad[fold.test], learnt_matrix), bad[fold.test]))
+
+    space = config.search.xgboost_space
+    known = xgboost.XGBClassifier().get_params()
+    drawn = draw_candidates(space, config.search.xgboost_candidates, config.seed, known, "search.xgboost_space")
+    fixed = _fixed(features, config.seed)
+    try:
+        finalists = _search([fixed | {"eta": _FAST_RATE} | candidate for candidate in drawn], parts, progress)
+        finals = [_learn_slowly(fixed | {"eta": RATE} | drawn[place], parts, progress) for place in finalists]
+    except xgboost.core.XGBoostError as error:
+        raise InputError(f"search.xgboost_space: {_sentence(error)}") from error
+    best = max(range(len(finals)), key=lambda place: finals[place].auc)
+    rounds, parameters = finals[best].rounds, drawn[finalists[best]]
+
+    progress.report(f"XGBoost, {rounds} rounds on all rows", share=0.9)
+    encoder = fit_encoder(features, training.columns, bad, "log_odds")
+    booster = xgboost.train(
+        fixed | {"eta": RATE} | parameters, _quantised(encoder.matrix(training.columns), bad), rounds
+    )
+    log_odds = np.full(len(bad), np.nan)
+    for fold, margin in zip(folds.folds, finals[best].margins, strict=True):
+        log_odds[fold.test] = margin
+    calibration, out_of_fold = calibrated(log_odds, bad)
+    report: dict[str, object] = {
+        "candidates": len(drawn),
+        "parameters": parameters | {"eta": RATE, "rounds": rounds},
+        "calibration": calibration,
+        "monotone": {feature.name: feature.trend for feature in features if _direction(feature)},
+    }
+    return Trained(
+        "xgboost", Trees(bytes(booster.save_raw("ubj")), encoder), features, calibration, out_of_fold, report
+    )
+
+
+def _search(candidates: list[dict[str, Any]], parts: list[_Part], progress: Progress) -> list[int]:
+    """Places of the best candidates, by what few rounds at a fast learning rate tell."""
+    growing = {place: _Growing(parameters, parts) for place, parameters in enumerate(candidates)}
+    for rung, rounds in enumerate(_RUNGS):
+        for done, (place, candidate) in enumerate(growing.items(), start=1):
+            candidate.grow(rounds)
+            progress.report(
+                f"XGBoost, candidate {place + 1} of {len(candidates)}, {rounds} rounds",
+                share=0.05 + 0.5 * (rung + done / len(growing)) / len(_RUNGS),
+            )
+        kept = max(_FINALISTS, round(len(growing) * _KEPT)) if rung + 1 < len(_RUNGS) else _FINALISTS
+        ranked = sorted(growing, key=lambda place: -growing[place].auc)
+        growing = {place: growing[place] for place in ranked[:kept]}
+    return list(growing)
+
+
+@dataclass(frozen=True)
+class _Final:
+    """What slow learning came to: its best mean AUC, the rounds of it, and the margins of each fold at them."""
+
+    auc: float
+    rounds: int
+    margins: list[Floats]
+
+
+def _learn_slowly(parameters: dict[str, Any], parts: list[_Part], progress: Progress) -> _Final:
+    """Grow slowly until the mean AUC of the folds has not risen for long."""
+    candidate = _Growing(parameters, parts)
+    best = _Final(0.0, 0, [])
+    while candidate.rounds < _MOST_ROUNDS and candidate.rounds - best.rounds < _PATIENCE:
+        candidate.grow(candidate.rounds + _EVERY)
+        if candidate.auc > best.auc:
+            best = _Final(candidate.auc, candidate.rounds, candidate.margins)
+        progress.report(f"XGBoost, {candidate.rounds} slow rounds", share=0.55 + 0.3 * candidate.rounds / _MOST_ROUNDS)
+    return best
+
+
+def _fixed(features: list[Feature], seed: int) -> dict[str, Any]:
+    """Parameters that are not searched. Threads are fixed, since their number decides the order of sums."""
+    constraints = tuple(_direction(feature) for feature in features)
+    return {
+        "objective": "binary:logistic",
+        "tree_method": "hist",
+        "max_bin": _MAX_BIN,
+        "nthread": 2,
+        "seed": seed % 2**31,
+    } | ({"monotone_constraints": str(constraints)} if any(constraints) else {})
+
+
+def _direction(feature: Feature) -> int:
+    """Which way risk must move with a feature: 1, -1, or 0 where it is not known; codes are no amounts."""
+    if feature.type == "category" or feature.special:
+        return 0
+    return {"increasing": 1, "decreasing": -1, None: 0}[feature.trend]
+
+
+def _quantised(matrix: Matrix, bad: Integers, like: xgboost.QuantileDMatrix | None = None) -> xgboost.QuantileDMatrix:
+    return xgboost.QuantileDMatrix(matrix, bad, max_bin=_MAX_BIN, ref=like, nthread=2)
+
+
+def _sentence(error: Exception) -> str:
+    """XGBoost's reason, without its file, line and stack."""
+    first = str(error).splitlines()[0]
+    return first.rpartition("Check failed: ")[2].partition("] ")[2] or first.rpartition("] ")[2] or first

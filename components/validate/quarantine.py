@@ -1,0 +1,203 @@
+"""Quarantine: the rows that break the contract, apart from the clean ones and each with all its reasons.
+
+A table is read once to find its broken rows and once to write each row to its place, partition by partition and batch
+by batch. Tables come in the contract's order, so that a row whose parent is in quarantine goes there too.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet
+
+from components.credit.config import Config
+from components.credit.contract import PROVENANCE, TABLES, Table
+from components.credit.errors import GateStopped, StoreError
+from components.credit.manifest import Manifest
+from components.credit.mapping import Mapping
+from components.credit.progress import Progress
+from components.credit.store import Store
+from components.validate.rawtable import PLACE, RawTable, place
+from components.validate.relations import (
+    DUPLICATE,
+    broken_rows,
+    database,
+    note_broken,
+    note_duplicates,
+    note_keys,
+    reasons,
+)
+from components.validate.rules import broken, rules
+
+_REASONS = pa.field("reasons", pa.list_(pa.string()))
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What validate hands on.
+
+    Args:
+        clean: Rows that keep the contract, without provenance.
+        quarantine: Rows that do not, as ingest wrote them, with their ``reasons``.
+        report: ``rows`` (in, clean, quarantined) by table, and ``reasons`` (table, reason, column, rows, first_file,
+            first_row), the most frequent of a table first.
+    """
+
+    clean: Manifest
+    quarantine: Manifest
+    report: dict[str, Any]
+
+
+def validate(raw: Manifest, mapping: Mapping, config: Config, code: str, store: Store, progress: Progress) -> Checked:
+    """Check every table against the contract, and part its rows into clean and quarantined ones.
+
+    Raises:
+        GateStopped: Too many rows of a table are broken, or no application is clean; the quarantine alone is published.
+        StoreError: The store or the disk fails, or rows were lost on the way.
+    """
+    rows: dict[str, dict[str, int]] = {}
+    found: list[dict[str, Any]] = []
+    total = sum(table.rows for table in raw.tables.values())
+    with store.scanning(), tempfile.TemporaryDirectory(prefix="quipu-validate-") as name:
+        folder = Path(name)
+        with database(folder) as db:
+            for table in TABLES.values():
+                if table.name in raw.tables:
+                    raw_table = RawTable(store, raw, table)
+                    _find_broken(db, raw_table, raw, mapping, progress)
+                    rows[table.name] = _part_rows(db, raw_table, folder, progress)
+                    found += _counted(db, table)
+                    _account(raw, table.name, rows[table.name])
+                    done = sum(counts["in"] for counts in rows.values())
+                    progress.report(table.name, rows=rows[table.name]["in"], share=done / total if total else None)
+        report: dict[str, Any] = {"rows": rows, "reasons": found}
+        publish = partial(store.publish, as_of=raw.as_of, inputs={"raw": raw.sha256}, code=code, notes=report)
+        quarantine = publish("quarantine", folder=folder / "quarantine")
+        _stop_at_limit(rows, found, config.limits.quarantined_share, f"{quarantine.bucket}/{quarantine.prefix}")
+        clean = publish("clean", folder=folder / "clean")
+    return Checked(clean, quarantine, report)
+
+
+def _find_broken(
+    db: duckdb.DuckDBPyConnection, raw_table: RawTable, raw: Manifest, mapping: Mapping, progress: Progress
+) -> None:
+    """Make the database's ``broken`` for this table, and its ``keys_…`` where other tables refer to it."""
+    table = raw_table.table
+    checks = rules(table, raw_table.attributes, raw.as_of, mapping.time_zone)
+    parents = _parents(table, raw, mapping)
+    names = ["source_file", "source_row", *parents]
+    schema = pa.schema([*PLACE, *(raw_table.schema.field(name) for name in names), _REASONS])
+
+    def judged() -> Iterator[pa.RecordBatch]:
+        for part in range(raw_table.parts):
+            for start, batch in raw_table.batches(part, raw_table.schema.names):
+                progress.report(f"checking {table.name}", rows=start)
+                reasons_of = _lists(broken(pl.DataFrame(batch), checks), batch.num_rows)
+                columns = [*place(part, start, batch.num_rows), *batch.select(names).columns, reasons_of]
+                yield pa.record_batch(columns, schema=schema)
+
+    note_broken(db, pa.RecordBatchReader.from_batches(schema, judged()), parents)
+    note_duplicates(db, raw_table)
+    targets = {target for name in raw.tables for target in _parents(TABLES[name], raw, mapping).values()}
+    for column in sorted(target.partition(".")[2] for target in targets if target.startswith(f"{table.name}.")):
+        note_keys(db, raw_table, column)
+
+
+def _parents(table: Table, raw: Manifest, mapping: Mapping) -> dict[str, str]:
+    """The table's references, without those to tables that the lender lacks or does not know whole."""
+    skipped = {"borrowers"} if mapping.unknown_borrowers == "keep" else set()
+    return {
+        column: target
+        for column, target in table.references.items()
+        if target.partition(".")[0] in raw.tables.keys() - skipped
+    }
+
+
+def _lists(found: pl.DataFrame, rows: int) -> pa.ListArray:
+    """The reasons of each of ``rows`` rows, from what ``broken`` found."""
+    counts = np.bincount(found["index"].to_numpy(), minlength=rows)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), found["reason"].to_arrow().cast(pa.string()))
+
+
+def _part_rows(db: duckdb.DuckDBPyConnection, raw_table: RawTable, folder: Path, progress: Progress) -> dict[str, int]:
+    """Write each row to ``folder/clean`` or ``folder/quarantine``, one file a partition, and count them."""
+    table = raw_table.table.name
+    kept = [field for field in raw_table.schema if field.name not in PROVENANCE.names]
+    rows = {"in": 0, "clean": 0, "quarantined": 0}
+    for dataset in ("clean", "quarantine"):
+        (folder / dataset / table).mkdir(parents=True)
+    for part in range(raw_table.parts):
+        file = f"{table}/part-{part:05d}.parquet"
+        with (
+            pyarrow.parquet.ParquetWriter(folder / "clean" / file, pa.schema(kept), compression="zstd") as clean,
+            pyarrow.parquet.ParquetWriter(
+                folder / "quarantine" / file, raw_table.schema.append(_REASONS), compression="zstd"
+            ) as quarantine,
+        ):
+            for start, batch in raw_table.batches(part, raw_table.schema.names):
+                progress.report(f"writing {table}", rows=rows["in"])
+                bad = broken_rows(db, part, start, start + batch.num_rows)
+                at = bad["position"].to_numpy() - start
+                sound = np.ones(batch.num_rows, dtype=bool)
+                sound[at] = False
+                clean.write_batch(batch.select([field.name for field in kept]).filter(pa.array(sound)))
+                if bad.num_rows:
+                    quarantine.write_table(
+                        pa.Table.from_batches([batch]).take(pa.array(at)).append_column(_REASONS, bad["reasons"])
+                    )
+                rows["in"] += batch.num_rows
+                rows["clean"] += int(sound.sum())
+                rows["quarantined"] += bad.num_rows
+    return rows
+
+
+def _account(raw: Manifest, table: str, rows: dict[str, int]) -> None:
+    """Refuse to go on where a row that ingest read is neither clean nor in quarantine."""
+    told = raw.notes.get("rows")
+    read = told.get(table) if isinstance(told, dict) else None
+    if not read == rows["in"] == rows["clean"] + rows["quarantined"]:
+        raise StoreError(
+            f"{table}: ingest read {read} rows, but {raw.prefix} holds {rows['in']}, of which {rows['clean']} are clean"
+            f" and {rows['quarantined']} in quarantine; run ingest again."
+        )
+
+
+def _counted(db: duckdb.DuckDBPyConnection, table: Table) -> list[dict[str, Any]]:
+    """The reasons of a table for the report."""
+    counted = []
+    for reason, rows, file, row in reasons(db):
+        column = ", ".join(table.key) if reason == DUPLICATE else reason.partition(": ")[0]
+        place = {"first_file": file, "first_row": row}
+        counted.append({"table": table.name, "reason": reason, "column": column, "rows": rows, **place})
+    return counted
+
+
+def _stop_at_limit(rows: dict[str, dict[str, int]], found: list[dict[str, Any]], limit: float, place: str) -> None:
+    """Stop the run at the first table with too many broken rows, or where no application is clean.
+
+    Args:
+        rows: Rows in, clean and quarantined by table.
+        found: The report's reasons.
+        limit: Greatest share of a table's rows that may be in quarantine.
+        place: Where the quarantine is.
+    """
+    for table, counts in rows.items():
+        share = counts["quarantined"] / counts["in"] if counts["in"] else 0.0
+        if share > limit:
+            often = next(reason for reason in found if reason["table"] == table)
+            raise GateStopped(
+                f"{table}: {share:.1%} of the rows ({counts['quarantined']:,} of {counts['in']:,}) break the contract,"
+                f" most often by '{often['reason']}' ({often['rows']:,} rows, first in {often['first_file']} row"
+                f" {often['first_row']}); see them in {place}, and mend them at their source or raise"
+                f" limits.quarantined_share above {limit:g}."
+            )
+    if "applications" in rows and not rows["applications"]["clean"]:
+        raise GateStopped(f"applications: no row is clean, so there is nothing to score; see {place} for the reasons.")

@@ -1,0 +1,123 @@
+"""What a row must keep by itself: pandera checks, made from the data contract.
+
+pandera on polars, because of the libraries measured it was the fastest at saying which row breaks which rule
+(``tests/benchmarks/validation_libraries.py``).
+"""
+
+import datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pandera.polars as pandera
+import polars as pl
+import pyarrow as pa
+from pandera.api.polars.types import PolarsData
+from pandera.errors import SchemaErrors
+
+from components.credit.contract import Field, Table
+
+# Columns that cannot lie after the as-of day, and columns that cannot lie before another one.
+_PAST = ("event_time", "decided_at", "birth_month")
+_NOT_BEFORE = {"known_at": "event_time", "decided_at": "event_time"}
+
+
+def rules(table: Table, attributes: pa.Schema, as_of: str, time_zone: str) -> pandera.DataFrameSchema:
+    """The checks of one table; the text of each is the reason that a broken row gets.
+
+    Args:
+        table: Table of the contract.
+        attributes: Ready attributes besides the contract's columns, named ``attribute_<name>``.
+        as_of: As-of day, YYYY-MM-DD.
+        time_zone: Zone in which that day ends.
+    """
+    after = datetime.date.fromisoformat(as_of) + datetime.timedelta(days=1)
+    end = datetime.datetime.combine(after, datetime.time(), ZoneInfo(time_zone)).astimezone(datetime.UTC)
+    columns = {
+        field.name: pandera.Column(
+            name=field.name, nullable=not field.required, checks=_bounds(field) + _dates(field, after, end)
+        )
+        for field in table.fields
+    }
+    for attribute in attributes:
+        checks = [_finite(attribute.name)] if pa.types.is_floating(attribute.type) else []
+        columns[attribute.name] = pandera.Column(name=attribute.name, nullable=True, checks=checks)
+    return pandera.DataFrameSchema(columns)
+
+
+def broken(rows: pl.DataFrame, checks: pandera.DataFrameSchema) -> pl.DataFrame:
+    """Which rows break which rules, those that ingest noted among them.
+
+    Args:
+        rows: Rows of a raw table, with ``problems``.
+        checks: What ``rules`` made.
+
+    Returns:
+        ``index`` (uint32, position in ``rows``) and ``reason`` (``column: what is wrong``), once each, in order of
+        ``index``.
+    """
+    noted = (
+        rows.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("index"), reason="problems")
+        .filter(pl.col("reason").list.len() > 0)
+        .explode("reason")
+    )
+    try:
+        checks.validate(rows, lazy=True)
+    except SchemaErrors as errors:
+        found = errors.failure_cases.select(
+            pl.col("index").cast(pl.UInt32),
+            reason=pl.when(pl.col("check") == "not_nullable")
+            .then(pl.col("column") + _MISSING)
+            .otherwise(pl.col("check")),
+        )
+        if found["index"].null_count():
+            unchecked = errors.failure_cases.filter(pl.col("index").is_null())["check"].to_list()
+            raise RuntimeError(f"Rules that could not be checked: {unchecked}") from errors
+        # What ingest could not read is null then; that it could not be read is reason enough.
+        unreadable = noted.select("index", reason=pl.col("reason").str.split(": ").list.first() + _MISSING)
+        noted = pl.concat([noted, found.join(unreadable, on=["index", "reason"], how="anti")])
+    return noted.unique(maintain_order=True).sort("index", maintain_order=True)
+
+
+_MISSING = ": required, but missing"
+
+
+def _bounds(field: Field) -> list[pandera.Check]:
+    checks = [_finite(field.name)] if pa.types.is_floating(field.type) else []
+    if field.allowed:
+        checks.append(pandera.Check.isin(field.allowed, error=f"{field.name}: not one of {', '.join(field.allowed)}"))
+    if field.minimum is not None:
+        checks.append(
+            pandera.Check.ge(_number(field, field.minimum), error=f"{field.name}: less than {field.minimum:g}")
+        )
+    if field.maximum is not None:
+        checks.append(
+            pandera.Check.le(_number(field, field.maximum), error=f"{field.name}: more than {field.maximum:g}")
+        )
+    return checks
+
+
+def _dates(field: Field, after: datetime.date, end: datetime.datetime) -> list[pandera.Check]:
+    checks = []
+    if field.name in _PAST:
+        limit = after if pa.types.is_date(field.type) else end
+        checks.append(pandera.Check.lt(limit, error=f"{field.name}: after the as-of day"))
+    earlier = _NOT_BEFORE.get(field.name)
+    if earlier:
+
+        def in_order(data: PolarsData) -> pl.LazyFrame:
+            return data.lazyframe.select(pl.col(data.key) >= pl.col(earlier))
+
+        checks.append(pandera.Check(in_order, error=f"{field.name}: before {earlier}"))
+    return checks
+
+
+def _finite(name: str) -> pandera.Check:
+    def finite(data: PolarsData) -> pl.LazyFrame:
+        return data.lazyframe.select(pl.col(data.key).is_finite())
+
+    return pandera.Check(finite, error=f"{name}: not a finite number")
+
+
+def _number(field: Field, bound: float) -> Decimal | float:
+    """The bound in the column's own kind, so that money is compared exactly."""
+    return Decimal(f"{bound:g}") if pa.types.is_decimal(field.type) else bound

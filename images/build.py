@@ -1,0 +1,119 @@
+"""Builds the images with podman or docker, tags them by what goes in, and says how large they are.
+
+The environment chooses: ENGINE (podman or docker, whichever is there), BASE (image with Python 3.11 to 3.13), CA (file
+with a company's certificate authority, used while building and not kept), REGISTRY (where the images are to live; they
+are pushed there when PUSH=1), IMAGES (names, default all). For each image it writes ``build/images/<name>.cdx.json``
+(CycloneDX SBOM), and for all ``build/images/images.json``: name to reference and bytes.
+"""
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+STAGES = ("ingest", "validate", "feature", "train-sklearn", "train-xgboost", "evaluate", "deploy")
+IMAGES = (*STAGES, "scorer")
+SHARED = ("pyproject.toml", "images/Dockerfile", "images/install", "images/constraints.txt", "components/credit")
+FOLDERS = {"scorer": "score"}
+
+
+@dataclass(frozen=True)
+class Built:
+    """An image that was built: its reference, and its bytes as stored and compressed."""
+
+    reference: str
+    bytes: int
+    compressed: int
+
+
+def content_tag(image: str, base: str) -> str:
+    """First 12 hex of the SHA-256 over all that goes into an image: the KFP cache key is the image's name alone."""
+    own = f"components/{FOLDERS.get(image, image.replace('-', '_'))}"
+    digest = hashlib.sha256(f"{image}\0{base}\0".encode())
+    for place in (*SHARED, own):
+        path = ROOT / place
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def build(image: str, engine: str, base: str, registry: str, ca: str | None) -> str:
+    """Build one image and give its reference."""
+    tag = content_tag(image, base)
+    reference = f"{registry}/quipu/{image}:{tag}" if registry else f"localhost/quipu/{image}:{tag}"
+    command = [engine, "build", "--quiet", "--file", "images/Dockerfile", "--target", image, "--tag", reference]
+    command += ["--build-arg", f"BASE={base}", "--label", f"org.opencontainers.image.revision={tag}"]
+    command += ["--label", f"org.opencontainers.image.title=quipu-{image}"]
+    if ca:
+        command += ["--secret", f"id=ca,src={ca}"]
+    if engine == "podman":
+        command += ["--network", "host"]
+    subprocess.run([*command, "."], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return reference
+
+
+def sizes(engine: str, reference: str) -> tuple[int, int]:
+    """Bytes of an image as stored, and of its layers compressed as a registry keeps them."""
+    shown = subprocess.run(
+        [engine, "image", "inspect", "--format", "{{.Size}}", reference], check=True, capture_output=True, text=True
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / "image.tar"
+        subprocess.run([engine, "save", "--output", str(archive), reference], check=True, capture_output=True)
+        packed = Path(folder) / "image.tar.gz"
+        with archive.open("rb") as opened, gzip.open(packed, "wb", compresslevel=6) as target:
+            shutil.copyfileobj(opened, target)
+        return int(shown.stdout), packed.stat().st_size
+
+
+def bill_of_materials(engine: str, reference: str, target: Path) -> None:
+    """Write the CycloneDX SBOM of the Python packages in an image."""
+    with tempfile.TemporaryDirectory() as folder:
+        listed = subprocess.run(
+            [engine, "run", "--rm", "--network", "none", "--entrypoint", "pip", reference, "freeze"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        requirements = Path(folder) / "requirements.txt"
+        requirements.write_text(listed.stdout)
+        subprocess.run(
+            [sys.executable, "-m", "cyclonedx_py", "requirements", "--output-reproducible", "--of", "JSON",
+             "-o", str(target), str(requirements)],
+            check=True,
+        )  # fmt: skip
+
+
+def main() -> None:
+    """Build what the environment asks for and print the table."""
+    engine = os.environ.get("ENGINE") or next((name for name in ("podman", "docker") if shutil.which(name)), None)
+    if engine is None:
+        sys.exit("Neither podman nor docker is installed; install one of them.")
+    base = os.environ.get("BASE") or "python:3.13-slim"
+    registry = os.environ.get("REGISTRY", "").rstrip("/")
+    folder = ROOT / "build" / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    built: dict[str, Built] = {}
+    print(f"{'image':<16}{'MB':>8}{'MB compressed':>16}  reference")
+    for image in os.environ.get("IMAGES", "").split() or IMAGES:
+        reference = build(image, engine, base, registry, os.environ.get("CA"))
+        bill_of_materials(engine, reference, folder / f"{image}.cdx.json")
+        if os.environ.get("PUSH") == "1":
+            flags = ["--tls-verify=false"] if registry.startswith(("127.0.0.1", "localhost")) else []
+            subprocess.run([engine, "push", "--quiet", *flags, reference], check=True, stdout=subprocess.DEVNULL)
+        stored, compressed = sizes(engine, reference)
+        built[image] = Built(reference, stored, compressed)
+        print(f"{image:<16}{stored / 1e6:>8.0f}{compressed / 1e6:>16.0f}  {reference}", flush=True)
+    (folder / "images.json").write_text(json.dumps({name: vars(one) for name, one in built.items()}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

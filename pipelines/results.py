@@ -1,0 +1,89 @@
+"""Results as a terminal shows them, in 80 columns."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from components.credit.registry import Package
+
+_NAMES = {"scorecard": "Scorecard", "random_forest": "Random forest", "xgboost": "XGBoost"}
+
+
+def show_run(console: Console, folder: Path, summary: dict[str, Any]) -> None:
+    """The figures of a run: rows by table, models out of time with the champion marked, seconds."""
+    rows = _table("Rows", "in", "clean", "quarantined")
+    for name, counts in summary["rows"].items():
+        rows.add_row(name, *(f"{counts[key]:,}" for key in ("in", "clean", "quarantined")))
+    models = _table("Test set", "AUC", "interval", "KS", "Brier", "F1")
+    for family, figures in summary["models"].items():
+        won = family == summary["champion"]
+        models.add_row(
+            f"[green]✓ {_NAMES[family]}[/]" if won else f"  {_NAMES[family]}",
+            f"{figures['auc']:.3f}",
+            f"{figures['auc_low']:.3f}–{figures['auc_high']:.3f}",
+            f"{figures['ks']:.3f}",
+            f"{figures['brier']:.4f}",
+            f"{figures['f1']:.3f}",
+        )
+    console.print()
+    console.print(rows)
+    console.print()
+    console.print(models)
+    for warning in summary["warnings"] if console.is_terminal else []:
+        console.print(f"[yellow]![/] {warning}", soft_wrap=True)
+    console.print(f"\nChampion {_NAMES[summary['champion']]}, version {summary['version']}, {summary['seconds']:.0f} s")
+    console.print(f"Summary  {folder}/summary.json\n", soft_wrap=True)
+
+
+def show_score(console: Console, score: dict[str, Any]) -> None:
+    """One score: probability, points, band, proposal and the reasons in Spanish and English."""
+    shown = {"approve": "[green]approve[/]", "decline": "[red]decline[/]"}[score["proposal"]]
+    console.print(
+        f"Probability of bad {score['probability']:.1%} · {score['points']} points · band {score['band']} · "
+        f"proposal {shown}"
+    )
+    if score["person_decides"]:
+        console.print("[dim]A person decides; the proposal is only that.[/]")
+    for place, reason in enumerate(score["reasons"], start=1):
+        console.print(f"{place}. {reason['es']}  [dim]{reason['points']:+.0f} points[/]", soft_wrap=True)
+        console.print(f"   [dim]{reason['en']}[/]", soft_wrap=True)
+
+
+def show_models(console: Console, packages: list[Package], champion: str) -> None:
+    """The registered models, the champion marked."""
+    table = _table("Version", "family", "as of", "AUC", "")
+    for package in packages:
+        auc = package.metrics.get("auc")
+        table.add_row(
+            package.version,
+            _NAMES.get(package.family, package.family),
+            package.as_of,
+            f"{auc:.3f}" if auc is not None else "",
+            "[green]champion[/]" if package.version == champion else "",
+        )
+    console.print(table)
+
+
+def show_model(console: Console, package: Package) -> None:
+    """What a model is and what it was made from."""
+    table = _table("Model", package.version)
+    for name, value in (
+        ("family", _NAMES.get(package.family, package.family)),
+        ("as of", package.as_of),
+        ("code", package.code),
+        ("data", package.data[:12]),
+    ):
+        table.add_row(name, value)
+    for name, figure in sorted(package.metrics.items()):
+        table.add_row(name, f"{figure:,.4f}")
+    console.print(table)
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(first, no_wrap=True)
+    for column in others:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table

@@ -1,0 +1,304 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowFailException
+from airflow.utils.state import DagRunState, TaskInstanceState
+from airflow_kfp.operators import KfpRunPipelineOperator, run_id_of
+from replay import FAILS, NEVER_ENDS, Server
+
+HERE = Path(__file__).parent
+DAGS = HERE.parents[1] / "airflow" / "dags"
+NAMES = {"quipu_training", "quipu_training_on_new_data", "quipu_backfill", "quipu_scoring", "quipu_monitoring"}
+LENDER = ["source", "mapping", "config", "as_of", "code"]
+
+
+@pytest.fixture(scope="module")
+def bag() -> DagBag:
+    return DagBag(str(DAGS))
+
+
+@pytest.fixture
+def lending(kfp: Server) -> dict[str, DAG]:
+    return DagBag(str(HERE / "bundle")).dags
+
+
+def quicken(dag: DAG) -> DAG:
+    """Let a DAG look often at its runs, and fail at once instead of waiting for a retry."""
+    for task in dag.tasks:
+        task.retries = 0
+        if isinstance(task, KfpRunPipelineOperator):
+            task.poll_interval = 0.05
+    return dag
+
+
+def test_every_dag_is_imported_in_under_a_second(bag: DagBag) -> None:
+    assert bag.import_errors == {}
+    assert set(bag.dags) == NAMES
+    for stat in bag.dagbag_stats:
+        assert stat.duration.total_seconds() < 1, stat.file
+
+
+def test_the_dags_import_no_pipeline_code(bag: DagBag) -> None:
+    for file in DAGS.rglob("*.py"):
+        assert not re.search(
+            r"^\s*(from|import) (components|pipelines|kfp|pandas|minio)\b", file.read_text(), re.MULTILINE
+        )
+    assert "kfp" not in sys.modules
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_every_dag_runs_once_at_a_time_ends_in_time_and_tells_of_failures(bag: DagBag, name: str) -> None:
+    dag = bag.dags[name]
+    assert dag.max_active_runs == 1
+    assert not dag.catchup
+    assert dag.dagrun_timeout
+    assert dag.description
+    for task in dag.tasks:
+        assert task.on_failure_callback
+        if isinstance(task, KfpRunPipelineOperator):
+            assert task.pool == "kfp"
+            assert task.deferrable
+            assert task.retries == 3
+            assert task.retry_policy
+
+
+def test_the_time_of_each_dag_gives_a_data_interval(bag: DagBag) -> None:
+    for name in NAMES - {"quipu_training_on_new_data"}:
+        assert type(bag.dags[name].timetable).__name__ == "CronDataIntervalTimetable"
+        assert str(bag.dags[name].timetable.timezone) == "America/Lima"
+
+
+def test_assets_join_the_dags(bag: DagBag) -> None:
+    started_by = {
+        asset.name for asset in bag.dags["quipu_training_on_new_data"].timetable.asset_condition.objects
+    }
+    assert started_by == {"quipu_portfolio", "quipu_drift"}
+    renewed = {
+        f"{dag.dag_id}.{task.task_id}": [outlet.name for outlet in task.outlets]
+        for dag in bag.dags.values()
+        for task in dag.tasks
+        if task.outlets
+    }
+    assert renewed == {
+        "quipu_training.train": ["quipu_candidate"],
+        "quipu_training.promote": ["quipu_champion"],
+        "quipu_training_on_new_data.train": ["quipu_candidate"],
+        "quipu_training_on_new_data.promote": ["quipu_champion"],
+        "quipu_backfill.train": ["quipu_candidate"],
+        "quipu_scoring.score": ["quipu_scores"],
+        "quipu_monitoring.tell_drift": ["quipu_drift"],
+    }
+
+
+@pytest.mark.parametrize("name", ["quipu_training", "quipu_training_on_new_data"])
+def test_nothing_is_promoted_without_a_person(bag: DagBag, name: str) -> None:
+    dag = bag.dags[name]
+    assert dag.task_dict["promote"].upstream_task_ids == {"approve"}
+    assert dag.task_dict["approve"].defaults == ["Reject"]
+    assert dag.task_dict["train"].parameters["target"] == "registry"
+
+
+def test_a_backfill_promotes_nothing_and_goes_in_order(bag: DagBag) -> None:
+    dag = bag.dags["quipu_backfill"]
+    assert set(dag.task_dict) == {"as_of", "train"}
+    assert dag.task_dict["train"].depends_on_past
+
+
+def test_an_as_of_in_the_future_fails_the_run_before_anything_starts() -> None:
+    from quipu_dags.steps import as_of_from
+
+    run = SimpleNamespace(
+        partition_key=None, consumed_asset_events=[], data_interval_end=None, run_after=datetime.now(UTC)
+    )
+    with pytest.raises(AirflowFailException, match="lies in the future"):
+        as_of_from({"params": {"as_of": "2999-12-31"}, "dag_run": run}, month_end=True)  # type: ignore[typeddict-item]
+    run.consumed_asset_events = [SimpleNamespace(extra={"as_of": "2026-10-31"})]
+    assert as_of_from({"params": {}, "dag_run": run}, month_end=False) == "2026-10-31"  # type: ignore[typeddict-item]
+
+
+@pytest.mark.usefixtures("database")
+def test_the_monthly_training_trains_and_promotes_after_the_approval(bag: DagBag, kfp: Server) -> None:
+    kfp.pipelines = {
+        "quipu-training": [*LENDER, "target"],
+        "quipu-promotion": ["as_of", "code", "target", "training_run", "approved_by"],
+    }
+    run = quicken(bag.dags["quipu_training"]).test(
+        run_conf={"as_of": "2026-09-30"},
+        mark_success_pattern="approve",
+        logical_date=datetime(2026, 11, 20, tzinfo=UTC),
+    )
+    assert run.state == DagRunState.SUCCESS
+    trained, promoted = (body["runtime_config"]["parameters"] for body in kfp.created)
+    assert trained == {
+        "as_of": "2026-09-30",
+        "source": "s3://quipu-landing/portfolio",
+        "mapping": "s3://quipu-landing/mapping.yaml",
+        "config": "s3://quipu-landing/config.yaml",
+        "code": "unreleased",
+        "target": "registry",
+    }
+    assert promoted["training_run"] == run_id_of("quipu_training", run.run_id, "train", -1, 0)
+    assert promoted["as_of"] == "2026-09-30"
+
+
+@pytest.mark.usefixtures("database")
+def test_drift_renews_the_asset_that_starts_a_training(bag: DagBag, kfp: Server) -> None:
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    kfp.pipelines, kfp.life = {"quipu-monitoring": LENDER}, ("run_succeeded",)
+    told = kfp._told
+
+    def with_drift(run: Any, name: str) -> Any:
+        status, answer = told(run, name)
+        answer["run_details"]["task_details"].append({"display_name": "drift", "state": "SUCCEEDED"})
+        return status, answer
+
+    kfp._told = with_drift  # type: ignore[method-assign]
+    run = quicken(bag.dags["quipu_monitoring"]).test(run_conf={"as_of": "2026-11-22"})
+    assert run.state == DagRunState.SUCCESS
+    with create_session() as session:
+        events = session.scalars(select(AssetEvent).where(AssetEvent.source_dag_id == "quipu_monitoring")).all()
+        assert [event.extra["as_of"] for event in events] == ["2026-11-22"]
+
+
+@pytest.mark.usefixtures("database")
+def test_a_run_that_fails_goes_on_with_airflows_retry(lending: dict[str, DAG], kfp: Server) -> None:
+    kfp.life = FAILS
+    run = lending["lending_deferrable"].test()
+    assert run.state == DagRunState.SUCCESS
+    assert [ti.try_number for ti in run.get_task_instances()] == [2]
+    assert len(kfp.created) == 1
+    assert kfp.count("POST", ":retry") == 1
+
+
+@pytest.mark.usefixtures("database")
+def test_a_run_cancelled_in_kubeflow_fails_the_task_without_a_retry(lending: dict[str, DAG], kfp: Server) -> None:
+    kfp.life = ("run_pending", "run_running_tasks", "run_canceled")
+    run = lending["lending_plain"].test()
+    assert run.state == DagRunState.FAILED
+    assert [(ti.state, ti.try_number) for ti in run.get_task_instances()] == [(TaskInstanceState.FAILED, 1)]
+    assert kfp.count("POST", ":retry") == 0
+
+
+@pytest.mark.usefixtures("database")
+def test_a_worker_that_is_killed_comes_back_to_the_same_run(lending: dict[str, DAG], kfp: Server) -> None:
+    kfp.life = NEVER_ENDS
+    moment = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    code = (
+        "from datetime import datetime; from airflow.dag_processing.dagbag import DagBag;"
+        f"DagBag({str(HERE / 'bundle')!r}).dags['lending_plain']"
+        f".test(logical_date=datetime.fromisoformat({moment.isoformat()!r}))"
+    )
+    worker = subprocess.Popen(
+        [sys.executable, "-c", code], env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        kfp.wait_until_asked(1, "POST", "/runs", seconds=120)
+        (body,) = kfp.created
+        kfp.wait_until_asked(4, "GET", body["run_id"])
+    finally:
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+    kfp.runs[body["run_id"]].ahead = ["run_running_tasks", "run_succeeded"]
+    run = lending["lending_plain"].test(logical_date=moment)
+    assert run.state == DagRunState.SUCCESS
+    assert len(kfp.created) == 1
+    assert kfp.count("POST", ":terminate") == 0
+
+
+@pytest.mark.usefixtures("database")
+def test_a_month_of_a_backfill_waits_for_the_one_before_and_a_second_backfill_is_refused(bag: DagBag) -> None:
+    from airflow.models.backfill import AlreadyRunningBackfill, ReprocessBehavior, _create_backfill
+    from airflow.models.dagrun import DagRun
+    from airflow.ti_deps.dep_context import DepContext
+    from airflow.ti_deps.deps.prev_dagrun_dep import PrevDagrunDep
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    order: dict[str, Any] = {
+        "dag_id": "quipu_backfill",
+        "from_date": datetime(2026, 5, 1, tzinfo=UTC),
+        "to_date": datetime(2026, 7, 31, tzinfo=UTC),
+        "max_active_runs": 10,
+        "reverse": False,
+        "dag_run_conf": {},
+        "triggering_user_name": "tests",
+        "reprocess_behavior": ReprocessBehavior.FAILED,
+    }
+    _create_backfill(**order)
+    with pytest.raises(AlreadyRunningBackfill, match="Another backfill is running for Dag quipu_backfill"):
+        _create_backfill(**order)
+
+    def may_start(month: DagRun, session: Any) -> bool:
+        (ti,) = [one for one in month.get_task_instances(session=session) if one.task_id == "as_of"]
+        ti.task = bag.dags["quipu_backfill"].task_dict["as_of"]
+        return all(status.passed for status in PrevDagrunDep().get_dep_statuses(ti, session, DepContext()))
+
+    with create_session() as session:
+        months = list(
+            session.scalars(select(DagRun).where(DagRun.dag_id == "quipu_backfill").order_by(DagRun.logical_date))
+        )
+        ends = [month.data_interval_end.strftime("%Y-%m") for month in months]
+        assert ends == ["2026-06", "2026-07", "2026-08"]
+        assert [may_start(month, session) for month in months] == [True, False, False]
+        for ti in months[0].get_task_instances(session=session):
+            ti.state = TaskInstanceState.SUCCESS if ti.task_id == "as_of" else TaskInstanceState.FAILED
+        session.flush()
+        assert not may_start(months[1], session)
+        for ti in months[0].get_task_instances(session=session):
+            ti.state = TaskInstanceState.SUCCESS
+        session.flush()
+        assert may_start(months[1], session)
+        session.rollback()
+
+
+def test_an_alert_reaches_the_webhook_and_needs_no_address(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from quipu_dags.alerts import Alert
+
+    told: list[Any] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    ti = SimpleNamespace(dag_id="quipu_training", task_id="train", run_id="monthly")
+    context: Any = {"ti": ti, "dag": SimpleNamespace(dag_id="quipu_training"), "exception": ValueError("one\ntwo")}
+    Alert().notify(context)
+    server = HTTPServer(("127.0.0.1", 0), Hook)
+    thread = threading.Thread(target=server.handle_request)
+    thread.start()
+    monkeypatch.setenv("AIRFLOW_CONN_QUIPU_WEBHOOK", f"http://127.0.0.1:{server.server_port}")
+    Alert()(context)
+    thread.join(10)
+    server.server_close()
+    assert told == [
+        {
+            "dag": "quipu_training",
+            "task": "train",
+            "run": "monthly",
+            "subject": "Quipu: quipu_training.train failed",
+            "text": "one",
+        }
+    ]

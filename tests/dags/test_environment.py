@@ -1,0 +1,11 @@
+import importlib.metadata
+
+import pytest
+
+
+def test_airflow_is_at_hand_for_the_other_tests_of_this_folder() -> None:
+    try:
+        version = importlib.metadata.version("apache-airflow-core")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("Airflow lives in an environment of its own: 'make airflow-test' runs this folder there")
+    assert version.startswith("3.3")

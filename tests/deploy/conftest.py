@@ -1,0 +1,71 @@
+"""What a release needs: a small scorecard, the decision that chose it, a key pair."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.credit.binning import Bin, Binning
+from components.credit.calibration import Calibration, Scaling
+from components.credit.dictionary import Feature
+from components.credit.registry import Package
+from components.credit.scorecard import Card
+from components.credit.scorer import Scorer, save
+from components.credit.signing import new_key_pair
+
+SCALING = Scaling(points=600.0, odds=30.0, pdo=20.0)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model as the evaluate stage hands it on, and the package that its manifest describes."""
+
+    scorer: Scorer
+    folder: Path
+    decision: dict[str, Any]
+    package: Package
+
+    @property
+    def version(self) -> str:
+        return self.package.version
+
+
+@pytest.fixture
+def train(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str], Trained]:
+    """Makes a scorecard; another name gives another version, and no two tests share one."""
+
+    def made(name: str = "a") -> Trained:
+        bins = [Bin("missing", 10, 2, -0.1), Bin("up to 30", 60, 3, 0.6), Bin("over 30", 30, 9, -0.9)]
+        scorer = Scorer(
+            family="scorecard",
+            features=(Feature("days_late", "number", "Days late", "Días de atraso", "repayments", "late_payments"),),
+            engine=Card(
+                SCALING, 540, [Binning("days_late", "number", "increasing", bins, cuts=[30.0])], [[0, 25, -30]]
+            ),
+            calibration=Calibration(),
+            scaling=SCALING,
+            cutoff=0.2,
+            bands=(0.05, 0.1, 0.2, 0.4),
+            reference={"days_late": -0.5},
+            training={"name": f"{request.node.nodeid} {name}"},
+        )
+        save(scorer, tmp_path / name)
+        version = scorer.version()
+        decision = {
+            "champion": {"family": "scorecard", "version": version},
+            "data": {"features": "ab" * 32, "as_of": "2024-06-30", "code": "test"},
+            "models": {"scorecard": {"auc": 0.78, "version": version, "grades": []}},
+            "policy": {"person_decides": True},
+        }
+        package = Package(version, "scorecard", "2024-06-30", "test", "ab" * 32, {"auc": 0.78}, decision)
+        return Trained(scorer, tmp_path / name, decision, package)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def keys() -> tuple[str, str]:
+    """Private and public key."""
+    return new_key_pair()

@@ -1,0 +1,47 @@
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+
+from components.score.model import Model
+from components.score.routes import answer
+
+
+@pytest.fixture
+def described(numbers: Model) -> dict[str, Any]:
+    answered = answer(numbers, "GET", "/openapi.json", b"")
+    assert answered.status == 200
+    return dict(json.loads(answered.body))
+
+
+def check(described: dict[str, Any], schema: dict[str, Any], value: Any) -> None:
+    jsonschema.validate(value, schema | {"components": described["components"]}, jsonschema.Draft202012Validator)
+
+
+def test_each_path_is_there_and_answers_as_described(
+    numbers: Model, described: dict[str, Any], document: dict[str, Any]
+) -> None:
+    infer = {"inputs": [{"name": "x", "shape": [1, 5], "datatype": "FP64", "data": [[12.0, 0.5, None, 800.0, 2500.0]]}]}
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            body = document if path == "/v1/score" else infer
+            if "requestBody" in operation:
+                check(described, operation["requestBody"]["content"]["application/json"]["schema"], body)
+            real = path.replace("{model}", "quipu").replace("{version}", numbers.version)
+            answered = answer(numbers, method.upper(), real, json.dumps(body).encode())
+            assert answered.status == 200, (path, answered.body)
+            responses = operation["responses"]
+            check(described, responses["200"]["content"]["application/json"]["schema"], json.loads(answered.body))
+            refused = answer(numbers, method.upper(), f"{real}/nothing", b"")
+            check(described, responses["4XX"]["content"]["application/json"]["schema"], json.loads(refused.body))
+
+
+def test_the_description_refuses_what_the_scorer_refuses(
+    numbers: Model, described: dict[str, Any], document: dict[str, Any]
+) -> None:
+    schema = described["paths"]["/v1/score"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    document["loans"][0]["kind"] = "stolen"
+    with pytest.raises(jsonschema.ValidationError):
+        check(described, schema, document)
+    assert answer(numbers, "POST", "/v1/score", json.dumps(document).encode()).status == 400

@@ -1,0 +1,274 @@
+"""Rows that break the contract go to quarantine with every reason; all others stay."""
+
+import datetime
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pytest
+
+from components.credit.contract import TABLES
+from components.credit.errors import GateStopped, StoreError
+from components.credit.manifest import Manifest
+from components.credit.mapping import Mapping
+from components.credit.store import DATA_BUCKET, Store
+from components.validate.quarantine import Checked
+
+Row = dict[str, Any]
+Check = Callable[..., Checked]
+Make = Callable[..., Row]
+Read = Callable[[Manifest, str], list[Row]]
+
+
+@pytest.fixture
+def reasons(check: Check, read: Read, row: Make) -> Callable[..., list[str]]:
+    """Reasons that one changed row gets beside a sound portfolio."""
+
+    def of(table: str, **changes: Any) -> list[str]:
+        tables = {name: [row(name)] for name in ("borrowers", "loans", "applications")}
+        tables[table] = [{**row(table), **_new_key(table)}, row(table, **changes)]
+        found = read(check(tables).quarantine, table)
+        assert [bad["source_row"] for bad in found] == [2] * len(found)
+        return [reason for bad in found for reason in bad["reasons"]]
+
+    return of
+
+
+def _new_key(table: str) -> Row:
+    return {"borrower_id": "ana", "event_time": datetime.datetime(2024, 4, 1, tzinfo=datetime.UTC)} | (
+        {TABLES[table].key[0]: "first"} if len(TABLES[table].key) == 1 else {}
+    )
+
+
+def test_a_sound_portfolio_stays_whole(check: Check, read: Read, row: Make) -> None:
+    checked = check({name: [row(name)] for name in TABLES})
+    assert checked.report["rows"] == {name: {"in": 1, "clean": 1, "quarantined": 0} for name in TABLES}
+    assert checked.report["reasons"] == []
+    for name, table in TABLES.items():
+        assert list(read(checked.clean, name)[0]) == table.schema.names
+        assert read(checked.clean, name)[0].items() >= row(name).items()
+
+
+@pytest.mark.parametrize(
+    ("table", "changes", "reason"),
+    [
+        ("loans", {"currency": "XXX"}, "currency: not one of PEN, USD, EUR, NGN, TWD, DEM"),
+        ("loans", {"currency": None}, "currency: required, but missing"),
+        ("loans", {"principal": Decimal("-5.00")}, "principal: less than 0.01"),
+        ("loans", {"principal": Decimal("0.00")}, "principal: less than 0.01"),
+        ("loans", {"term_days": 18_301}, "term_days: more than 18300"),
+        ("applications", {"incumbent_score": float("nan")}, "incumbent_score: not a finite number"),
+        ("transactions", {"amount": Decimal("-0.01")}, "amount: less than 0"),
+        ("borrowers", {"birth_month": datetime.date(2024, 7, 1)}, "birth_month: after the as-of day"),
+        ("borrowers", {"sex": "F"}, "sex: not one of female, male, other"),
+        ("bureau", {"event_time": "2024-07-02", "known_at": "2024-07-02"}, "event_time: after the as-of day"),
+        ("bureau", {"known_at": "2024-04-30"}, "known_at: before event_time"),
+        ("applications", {"decided_at": "2024-04-30"}, "decided_at: before event_time"),
+        ("applications", {"decided_at": "2024-07-02"}, "decided_at: after the as-of day"),
+        ("loans", {"borrower_id": "nobody"}, "borrower_id: no such borrower"),
+        ("repayments", {"loan_id": "none"}, "loan_id: no such loan"),
+    ],
+)
+def test_a_broken_rule_is_named(reasons: Callable[..., list[str]], table: str, changes: Row, reason: str) -> None:
+    assert reasons(table, **changes) == [reason]
+
+
+@pytest.mark.parametrize(
+    ("table", "changes"),
+    [
+        ("loans", {"principal": Decimal("0.01")}),
+        ("loans", {"term_days": 18_300}),
+        ("borrowers", {"birth_month": datetime.date(2024, 6, 1)}),
+        ("bureau", {"known_at": "2024-09-01"}),  # published later: no feature may use it, but it is no error
+        # The as-of day ends at midnight in Lima, five hours later than in UTC.
+        (
+            "bureau",
+            {name: datetime.datetime(2024, 7, 1, 4, 59, tzinfo=datetime.UTC) for name in ("event_time", "known_at")},
+        ),
+    ],
+)
+def test_what_just_keeps_a_rule_stays(reasons: Callable[..., list[str]], table: str, changes: Row) -> None:
+    assert reasons(table, **changes) == []
+
+
+def test_a_row_carries_all_its_reasons_in_the_order_of_its_columns(check: Check, read: Read, row: Make) -> None:
+    bad = row("loans", borrower_id="nobody", principal=None, currency="XXX", problems=["principal: not a number"])
+    checked = check({"borrowers": [row("borrowers")], "loans": [bad], "applications": [row("applications")]})
+    assert read(checked.quarantine, "loans") == [
+        {
+            **dict.fromkeys(TABLES["loans"].schema.names),
+            **bad,
+            "source_file": "loans.csv",
+            "source_row": 1,
+            "reasons": [
+                "principal: not a number",
+                "currency: not one of PEN, USD, EUR, NGN, TWD, DEM",
+                "borrower_id: no such borrower",
+            ],
+        }
+    ]
+
+
+def test_the_first_row_of_a_key_stays(check: Check, read: Read, row: Make) -> None:
+    rows = [
+        row("loans", source_file="b.csv", source_row=1),
+        row("loans", source_file="a.csv", source_row=10),
+        row("loans", source_file="a.csv", source_row=9),
+    ]
+    checked = check({"loans": rows, "applications": [row("applications")]})
+    bad = read(checked.quarantine, "loans")
+    assert {(found["source_file"], found["source_row"]) for found in bad} == {("b.csv", 1), ("a.csv", 10)}
+    assert [found["reasons"] for found in bad] == [["duplicate of an earlier row"]] * 2
+
+
+def test_a_sound_row_is_no_duplicate_of_a_broken_one(check: Check, read: Read, row: Make) -> None:
+    rows = [row("loans", currency="XXX"), row("loans"), row("loans", currency="XXX")]
+    checked = check({"loans": rows, "applications": [row("applications")]})
+    assert len(read(checked.clean, "loans")) == 1
+    assert [(found["source_row"], len(found["reasons"])) for found in read(checked.quarantine, "loans")] == [
+        (1, 1),
+        (3, 2),
+    ]
+
+
+def test_duplicates_are_found_across_partitions(check: Check, read: Read, row: Make) -> None:
+    people = [f"person{n}" for n in range(8)]
+    tables = {
+        "borrowers": [row("borrowers", borrower_id=person) for person in people],
+        "loans": [row("loans", borrower_id=person) for person in people],
+        "applications": [row("applications", borrower_id="person0")],
+    }
+    checked = check(tables, partitions=4)
+    assert read(checked.clean, "loans")[0]["borrower_id"] == "person0"
+    assert checked.report["rows"]["loans"] == {"in": 8, "clean": 1, "quarantined": 7}
+
+
+def test_children_of_a_quarantined_row_follow_it(check: Check, read: Read, row: Make) -> None:
+    tables = {name: [row(name)] for name in TABLES}
+    tables["borrowers"] = [row("borrowers", sex="?")]
+    tables["applications"].append(row("applications", application_id="a2", borrower_id="eva"))
+    tables["borrowers"].append(row("borrowers", borrower_id="eva"))
+    checked = check(tables)
+    assert read(checked.quarantine, "repayments")[0]["reasons"] == [
+        "loan_id: its loan is in quarantine",
+        "borrower_id: its borrower is in quarantine",
+    ]
+    assert [clean["application_id"] for clean in read(checked.clean, "applications")] == ["a2"]
+
+
+def test_a_borrower_with_one_sound_row_is_known(check: Check, row: Make) -> None:
+    tables = {
+        "borrowers": [row("borrowers"), row("borrowers", event_time="2024-04-01", sex="?")],
+        "applications": [row("applications")],
+    }
+    assert check(tables).report["rows"]["applications"]["clean"] == 1
+
+
+def test_unknown_borrowers_may_be_kept(check: Check, lender: Mapping, row: Make) -> None:
+    tables = {
+        "borrowers": [row("borrowers")],
+        "loans": [row("loans", borrower_id="nobody")],
+        "repayments": [row("repayments", loan_id="none", borrower_id="nobody")],
+        "applications": [row("applications", borrower_id="nobody")],
+    }
+    kept = check(tables, mapping=msgspec.structs.replace(lender, unknown_borrowers="keep"))
+    assert {name: counts["clean"] for name, counts in kept.report["rows"].items()} == {
+        "borrowers": 1, "loans": 1, "repayments": 0, "applications": 1
+    }  # fmt: skip
+
+
+def test_references_to_absent_tables_are_not_asked(check: Check, row: Make) -> None:
+    checked = check({"repayments": [row("repayments")], "applications": [row("applications")]})
+    assert checked.report["rows"]["repayments"]["clean"] == 1
+    assert set(checked.clean.tables) == {"repayments", "applications"}
+
+
+def test_ready_attributes_stay_with_their_application(check: Check, read: Read, row: Make) -> None:
+    attributes = pa.schema([("attribute_income", pa.float64()), ("attribute_class", pa.string())])
+    rows = [
+        row("applications", attribute_income=1.5, attribute_class="x"),
+        row("applications", application_id="a2", attribute_income=None),
+        row("applications", application_id="a3", attribute_income=float("inf")),
+        row("applications", application_id="a4", problems=["attribute_income: not a number"]),
+    ]
+    checked = check({"applications": rows}, attributes=attributes)
+    clean = read(checked.clean, "applications")
+    assert [(found["attribute_income"], found["attribute_class"]) for found in clean] == [(1.5, "x"), (None, None)]
+    assert [found["reasons"] for found in read(checked.quarantine, "applications")] == [
+        ["attribute_income: not a finite number"],
+        ["attribute_income: not a number"],
+    ]
+
+
+def test_the_report_counts_reasons_with_their_first_place(check: Check, row: Make) -> None:
+    rows = [row("loans", loan_id=f"l{n}", currency="XXX", source_row=9 - n) for n in range(3)]
+    rows += [row("loans"), row("loans", loan_id="l0"), row("loans", loan_id="l0", source_row=6)]
+    report = check({"loans": rows, "applications": [row("applications")]}).report
+    place = {"table": "loans", "first_file": "loans.csv"}
+    currency = "currency: not one of PEN, USD, EUR, NGN, TWD, DEM"
+    assert report["reasons"] == [
+        {**place, "reason": currency, "column": "currency", "rows": 3, "first_row": 7},
+        {**place, "reason": "duplicate of an earlier row", "column": "loan_id", "rows": 3, "first_row": 6},
+    ]
+
+
+def test_too_many_broken_rows_stop_the_run(check: Check, store: Store, row: Make) -> None:
+    rows = [row("loans", loan_id=f"l{n}", principal=Decimal(-1 if n < 3 else 1)) for n in range(50)]
+    before = store.keys(DATA_BUCKET, "clean/")
+    with pytest.raises(GateStopped) as stopped:
+        check({"loans": rows, "applications": [row("applications")]}, limit=0.05)
+    sentence = str(stopped.value)
+    for part in (
+        "loans: 6.0%",
+        "(3 of 50)",
+        "'principal: less than 0.01'",
+        "loans.csv row 1",
+        "limits.quarantined_share",
+    ):
+        assert part in sentence
+    place = sentence.partition("see them in ")[2].partition(", ")[0].removeprefix(f"{DATA_BUCKET}/")
+    assert f"{place}/MANIFEST.json" in store.keys(DATA_BUCKET, place)
+    assert store.keys(DATA_BUCKET, "clean/") == before
+
+
+def test_a_share_at_the_limit_goes_on(check: Check, row: Make) -> None:
+    rows = [row("loans", loan_id=f"l{n}", principal=Decimal(-1 if n < 1 else 1)) for n in range(20)]
+    assert (
+        check({"loans": rows, "applications": [row("applications")]}, limit=0.05).report["rows"]["loans"]["clean"] == 19
+    )
+
+
+@pytest.mark.parametrize("rows", [[], [{"currency": "XXX"}]], ids=["none", "all broken"])
+def test_no_clean_application_stops_the_run(check: Check, row: Make, rows: list[Row]) -> None:
+    with pytest.raises(GateStopped, match=r"applications: no row is clean.*quarantine/as_of="):
+        check({"borrowers": [row("borrowers")], "applications": [row("applications", **changes) for changes in rows]})
+
+
+def test_a_row_lost_on_the_way_stops_the_run(check: Check, row: Make) -> None:
+    with pytest.raises(StoreError, match=r"loans: ingest read 3 rows, but .* holds 1"):
+        check({"loans": [row("loans")], "applications": [row("applications")]}, told={"loans": 3, "applications": 1})
+
+
+def test_the_same_rows_give_the_same_bytes(check: Check, row: Make) -> None:
+    people = [f"person{n}" for n in range(40)]
+    tables = {
+        "borrowers": [row("borrowers", borrower_id=person) for person in people],
+        "transactions": [
+            row("transactions", transaction_id=f"t{n % 180}", borrower_id=people[n % 41 % 40]) for n in range(200)
+        ],
+        "applications": [
+            row("applications", application_id=f"a{n}", borrower_id=person) for n, person in enumerate(people)
+        ],
+    }
+    first, second = check(tables, partitions=3), check(tables, partitions=3)
+    assert (first.clean.sha256, first.quarantine.sha256) == (second.clean.sha256, second.quarantine.sha256)
+    assert [len(table.parts) for table in first.clean.tables.values()] == [3, 3, 3]
+
+
+def test_rows_stay_in_their_order(check: Check, read: Read, row: Make) -> None:
+    rows = [row("loans", loan_id=f"l{n:03d}", currency="XXX" if n % 7 == 0 else "PEN") for n in range(300)]
+    checked = check({"loans": rows, "applications": [row("applications")]})
+    assert [found["loan_id"] for found in read(checked.clean, "loans")] == [f"l{n:03d}" for n in range(300) if n % 7]
+    assert [found["loan_id"] for found in read(checked.quarantine, "loans")] == [f"l{n:03d}" for n in range(0, 300, 7)]
