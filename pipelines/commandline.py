@@ -116,8 +116,8 @@ def score(
 
     Example: quipu score runs/latest/application.json
     """
-    from components.score.application import read_document
     from components.score.application import score as score_application
+    from components.score.document import read_document
     from components.score.model import load_champion
 
     try:
@@ -133,7 +133,10 @@ def list_command(run_folder: RunFolder = LATEST) -> None:
     """List the registered models, the champion marked."""
     with _registry(run_folder) as (store, verify_key):
         pointer = champion(store)
-        show_models(console, list_models(store, verify_key), pointer.version if pointer else "")
+        models, refused = list_models(store, verify_key)
+        show_models(console, models, pointer.version if pointer else "")
+    for sentence in refused:
+        console.print(sentence, soft_wrap=True)
 
 
 @models_app.command("show")

@@ -9,6 +9,7 @@ where months begin: a run that the clock starts is skipped.
 """
 
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, task
 from airflow.sdk.exceptions import AirflowSkipException
@@ -30,7 +31,7 @@ with DAG(
 ):
 
     @task(task_id="as_of", pool="default_pool", depends_on_past=True, wait_for_downstream=True)
-    def as_of(**context):  # type: ignore[no-untyped-def]
+    def as_of(**context: Any) -> str:
         """Settle the as-of day of a month; skip what the clock started."""
         if context["dag_run"].run_type == "scheduled":
             raise AirflowSkipException("Only 'airflow backfill create' starts this DAG; the clock's run is skipped.")

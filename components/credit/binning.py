@@ -207,7 +207,7 @@ def _fine_bins(values: Floats, bad: Integers) -> tuple[Floats, Floats, Floats, F
         middle = (np.cumsum(rows) - rows / 2) * _FINE_BINS / rows.sum()
         starts = np.flatnonzero(np.diff(middle.astype(np.int64), prepend=-1))
         rows, bads = np.add.reduceat(rows, starts), np.add.reduceat(bads, starts)
-    ends = np.append(starts[1:], len(distinct)) - 1
+    ends = np.append(starts[1:], len(distinct))[: len(starts)] - 1  # none where no value is an amount
     return distinct[starts], distinct[ends], rows, bads
 
 

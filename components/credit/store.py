@@ -120,6 +120,8 @@ class Store:
             region=access.region,
             connect_timeout=_CONNECT_SECONDS,
             request_timeout=_ANSWER_SECONDS,
+            # A scan reads ahead: with longer waits between tries, a process would outlive its dead store by minutes.
+            retry_strategy=pyarrow.fs.AwsDefaultS3RetryStrategy(max_attempts=4),
         )
 
     def make_buckets(self) -> None:

@@ -2,13 +2,12 @@
 
 from typing import Any, Literal
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 
 from components.credit.errors import InputError
 from components.credit.reasons import Reason
-from components.score.document import read_document, tables_of
+from components.score.document import tables_of
 from components.score.model import NAME, Model
 from components.score.protocol import Columns
 
@@ -81,8 +80,3 @@ def score(model: Model, document: Any) -> Score:
         person_decides=model.person_decides,
         reasons=model.reasons(columns)[0],
     )
-
-
-def score_document(model: Model, document: dict[str, Any]) -> dict[str, Any]:
-    """The score of a document, both as plain JSON values; errors as in ``score``."""
-    return dict(msgspec.to_builtins(score(model, read_document(msgspec.json.encode(document)))))

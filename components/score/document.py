@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 from msgspec import Meta, defstruct
 
-from components.credit.contract import ATTRIBUTE_PREFIX, COUNT, DAY, FLAG, MONEY, TABLES, TIME, Field
+from components.credit.contract import COUNT, DAY, FLAG, MONEY, TABLES, TIME, Field
 from components.credit.errors import InputError, nearest
 from components.credit.features.query import application_schema
 from components.credit.features.recipe import Recipe
@@ -110,28 +110,6 @@ def read_document(body: bytes) -> Any:
         InputError: It does not fit; the sentence names the place.
     """
     return decoded(body, _DOCUMENT, "The application")
-
-
-def document_of(rows: Mapping[str, pa.Table]) -> dict[str, Any]:
-    """The document, as plain JSON values, that holds one application and what is known of its borrower.
-
-    Args:
-        rows: Rows of the contract's tables: one of ``applications`` (with its ``attribute_*``), at most one of
-            ``borrowers``.
-    """
-    found = {name: _plain(table, name) for name, table in rows.items()}
-    [application] = rows["applications"].to_pylist()
-    document = {
-        "application": found["applications"][0],
-        "borrower": found["borrowers"][0] if found.get("borrowers") else None,
-        **{section: found.get(section, []) for section in _SECTIONS},
-        "attributes": {
-            name.removeprefix(ATTRIBUTE_PREFIX): value
-            for name, value in application.items()
-            if name.startswith(ATTRIBUTE_PREFIX)
-        },
-    }
-    return {name: value for name, value in document.items() if value}
 
 
 def tables_of(document: Any, recipe: Recipe) -> dict[str, pa.Table]:
@@ -245,12 +223,3 @@ def _check_keys(section: str, rows: Sequence[Any]) -> None:
         if None not in value and value in seen:
             raise InputError(f"{section}[{place}] is there twice (by {', '.join(key)}); give it once.")
         seen.add(value)
-
-
-def _plain(rows: pa.Table, table: str) -> list[dict[str, Any]]:
-    """Rows of the contract as a document holds them, without what is missing."""
-    names = [field.name for field in _fields(table) if field.name in rows.column_names]
-    return [
-        {name: msgspec.to_builtins(value) for name, value in row.items() if value is not None}
-        for row in rows.select(names).to_pylist()
-    ]

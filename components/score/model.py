@@ -68,8 +68,8 @@ class Model:
     @property
     def person_decides(self) -> bool:
         """Whether a person must confirm each decision: the lender's policy when the model was released."""
-        policy = self.package.decision.get("policy")
-        return bool(policy.get("person_decides", True)) if isinstance(policy, dict) else True
+        rule = self.package.decision.get("rule")
+        return bool(rule.get("person_decides", True)) if isinstance(rule, dict) else True
 
     @cached_property
     def metadata(self) -> bytes:

@@ -180,7 +180,7 @@ def _apply(
     purpose = np.where(product == CONSUMER, draw(rng, _PURPOSE_SHARES[1], count), draw(rng, _PURPOSE_SHARES[0], count))
     dollars = rng.random(count) < np.where(product == SMALL_BUSINESS, 0.13, 0.022)
 
-    declared = people.income[who] * np.exp(0.22 * rng.standard_normal(count)) * 1.08
+    declared = people.income[who] * np.exp(0.18 * rng.standard_normal(count)) * 1.08
     declared *= np.exp(-0.12 * months.setback[who, calendar.month(asked)])
     expenses = declared * np.clip(0.42 + 0.05 * people.dependants[who] + 0.08 * rng.standard_normal(count), 0.15, 1.2)
 
@@ -268,7 +268,7 @@ def _contract(rng: np.random.Generator, people: People, applications: Applicatio
         + 0.25 * (applications.client == NEW)
         + 0.20 * applications.dollars
         - 0.15 * (applications.product == CONSUMER)
-        + 0.40 * rng.standard_normal(len(soles))
+        + 0.25 * rng.standard_normal(len(soles))
     )
     return Contract(
         applications.borrower,

@@ -68,11 +68,11 @@ def kfp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture
-def new_context() -> Callable[..., dict[str, Any]]:
+def new_context() -> Callable[..., Any]:
     """Make the context of one task instance; the same store stands for another try of it."""
     from standins import Events, Store, TaskInstance
 
-    def make(run_id: str = "manual__1", store: dict[str, Any] | None = None) -> dict[str, Any]:
+    def make(run_id: str = "manual__1", store: dict[str, Any] | None = None) -> Any:
         return {
             "ti": TaskInstance(run_id),
             "task_state_store": Store() if store is None else store,

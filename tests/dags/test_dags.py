@@ -5,9 +5,13 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from email import message_from_string
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from socketserver import StreamRequestHandler, TCPServer
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +21,7 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.utils.state import DagRunState, TaskInstanceState
 from airflow_kfp.operators import KfpRunPipelineOperator, run_id_of
-from replay import FAILS, NEVER_ENDS, Server
+from replay import FAILS, NEVER_ENDS, SUCCEEDS, Server
 
 HERE = Path(__file__).parent
 DAGS = HERE.parents[1] / "airflow" / "dags"
@@ -26,7 +30,7 @@ LENDER = ["source", "mapping", "config", "as_of", "code"]
 
 
 @pytest.fixture(scope="module")
-def bag() -> DagBag:
+def bag() -> Any:
     return DagBag(str(DAGS))
 
 
@@ -44,14 +48,14 @@ def quicken(dag: DAG) -> DAG:
     return dag
 
 
-def test_every_dag_is_imported_in_under_a_second(bag: DagBag) -> None:
+def test_every_dag_is_imported_in_under_a_second(bag: Any) -> None:
     assert bag.import_errors == {}
     assert set(bag.dags) == NAMES
     for stat in bag.dagbag_stats:
         assert stat.duration.total_seconds() < 1, stat.file
 
 
-def test_the_dags_import_no_pipeline_code(bag: DagBag) -> None:
+def test_the_dags_import_no_pipeline_code(bag: Any) -> None:
     for file in DAGS.rglob("*.py"):
         assert not re.search(
             r"^\s*(from|import) (components|pipelines|kfp|pandas|minio)\b", file.read_text(), re.MULTILINE
@@ -60,7 +64,7 @@ def test_the_dags_import_no_pipeline_code(bag: DagBag) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
-def test_every_dag_runs_once_at_a_time_ends_in_time_and_tells_of_failures(bag: DagBag, name: str) -> None:
+def test_every_dag_runs_once_at_a_time_ends_in_time_and_tells_of_failures(bag: Any, name: str) -> None:
     dag = bag.dags[name]
     assert dag.max_active_runs == 1
     assert not dag.catchup
@@ -75,16 +79,14 @@ def test_every_dag_runs_once_at_a_time_ends_in_time_and_tells_of_failures(bag: D
             assert task.retry_policy
 
 
-def test_the_time_of_each_dag_gives_a_data_interval(bag: DagBag) -> None:
+def test_the_time_of_each_dag_gives_a_data_interval(bag: Any) -> None:
     for name in NAMES - {"quipu_training_on_new_data"}:
         assert type(bag.dags[name].timetable).__name__ == "CronDataIntervalTimetable"
         assert str(bag.dags[name].timetable.timezone) == "America/Lima"
 
 
-def test_assets_join_the_dags(bag: DagBag) -> None:
-    started_by = {
-        asset.name for asset in bag.dags["quipu_training_on_new_data"].timetable.asset_condition.objects
-    }
+def test_assets_join_the_dags(bag: Any) -> None:
+    started_by = {asset.name for asset in bag.dags["quipu_training_on_new_data"].timetable.asset_condition.objects}
     assert started_by == {"quipu_portfolio", "quipu_drift"}
     renewed = {
         f"{dag.dag_id}.{task.task_id}": [outlet.name for outlet in task.outlets]
@@ -104,14 +106,14 @@ def test_assets_join_the_dags(bag: DagBag) -> None:
 
 
 @pytest.mark.parametrize("name", ["quipu_training", "quipu_training_on_new_data"])
-def test_nothing_is_promoted_without_a_person(bag: DagBag, name: str) -> None:
+def test_nothing_is_promoted_without_a_person(bag: Any, name: str) -> None:
     dag = bag.dags[name]
     assert dag.task_dict["promote"].upstream_task_ids == {"approve"}
     assert dag.task_dict["approve"].defaults == ["Reject"]
     assert dag.task_dict["train"].parameters["target"] == "registry"
 
 
-def test_a_backfill_promotes_nothing_and_goes_in_order(bag: DagBag) -> None:
+def test_a_backfill_promotes_nothing_and_goes_in_order(bag: Any) -> None:
     dag = bag.dags["quipu_backfill"]
     assert set(dag.task_dict) == {"as_of", "train"}
     assert dag.task_dict["train"].depends_on_past
@@ -124,13 +126,13 @@ def test_an_as_of_in_the_future_fails_the_run_before_anything_starts() -> None:
         partition_key=None, consumed_asset_events=[], data_interval_end=None, run_after=datetime.now(UTC)
     )
     with pytest.raises(AirflowFailException, match="lies in the future"):
-        as_of_from({"params": {"as_of": "2999-12-31"}, "dag_run": run}, month_end=True)  # type: ignore[typeddict-item]
+        as_of_from({"params": {"as_of": "2999-12-31"}, "dag_run": run}, month_end=True)
     run.consumed_asset_events = [SimpleNamespace(extra={"as_of": "2026-10-31"})]
-    assert as_of_from({"params": {}, "dag_run": run}, month_end=False) == "2026-10-31"  # type: ignore[typeddict-item]
+    assert as_of_from({"params": {}, "dag_run": run}, month_end=False) == "2026-10-31"
 
 
 @pytest.mark.usefixtures("database")
-def test_the_monthly_training_trains_and_promotes_after_the_approval(bag: DagBag, kfp: Server) -> None:
+def test_the_monthly_training_trains_and_promotes_after_the_approval(bag: Any, kfp: Server) -> None:
     kfp.pipelines = {
         "quipu-training": [*LENDER, "target"],
         "quipu-promotion": ["as_of", "code", "target", "training_run", "approved_by"],
@@ -155,7 +157,7 @@ def test_the_monthly_training_trains_and_promotes_after_the_approval(bag: DagBag
 
 
 @pytest.mark.usefixtures("database")
-def test_drift_renews_the_asset_that_starts_a_training(bag: DagBag, kfp: Server) -> None:
+def test_drift_renews_the_asset_that_starts_a_training(bag: Any, kfp: Server) -> None:
     from airflow.models.asset import AssetEvent
     from airflow.utils.session import create_session
     from sqlalchemy import select
@@ -202,7 +204,7 @@ def test_a_worker_that_is_killed_comes_back_to_the_same_run(lending: dict[str, D
     code = (
         "from datetime import datetime; from airflow.dag_processing.dagbag import DagBag;"
         f"DagBag({str(HERE / 'bundle')!r}).dags['lending_plain']"
-        f".test(logical_date=datetime.fromisoformat({moment.isoformat()!r}))"
+        f".test(**dict.fromkeys(['run_after', 'logical_date'], datetime.fromisoformat({moment.isoformat()!r})))"
     )
     worker = subprocess.Popen(
         [sys.executable, "-c", code], env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -214,15 +216,16 @@ def test_a_worker_that_is_killed_comes_back_to_the_same_run(lending: dict[str, D
     finally:
         worker.send_signal(signal.SIGKILL)
         worker.wait()
+    kfp.life = SUCCEEDS  # so that a second run would not be waited for in vain
     kfp.runs[body["run_id"]].ahead = ["run_running_tasks", "run_succeeded"]
-    run = lending["lending_plain"].test(logical_date=moment)
+    run = lending["lending_plain"].test(run_after=moment, logical_date=moment)
     assert run.state == DagRunState.SUCCESS
     assert len(kfp.created) == 1
     assert kfp.count("POST", ":terminate") == 0
 
 
 @pytest.mark.usefixtures("database")
-def test_a_month_of_a_backfill_waits_for_the_one_before_and_a_second_backfill_is_refused(bag: DagBag) -> None:
+def test_a_month_of_a_backfill_waits_for_the_one_before_and_a_second_backfill_is_refused(bag: Any) -> None:
     from airflow.models.backfill import AlreadyRunningBackfill, ReprocessBehavior, _create_backfill
     from airflow.models.dagrun import DagRun
     from airflow.ti_deps.dep_context import DepContext
@@ -247,13 +250,13 @@ def test_a_month_of_a_backfill_waits_for_the_one_before_and_a_second_backfill_is
     def may_start(month: DagRun, session: Any) -> bool:
         (ti,) = [one for one in month.get_task_instances(session=session) if one.task_id == "as_of"]
         ti.task = bag.dags["quipu_backfill"].task_dict["as_of"]
-        return all(status.passed for status in PrevDagrunDep().get_dep_statuses(ti, session, DepContext()))
+        return all(status.passed for status in PrevDagrunDep().get_dep_statuses(ti, DepContext(), session=session))
 
     with create_session() as session:
         months = list(
             session.scalars(select(DagRun).where(DagRun.dag_id == "quipu_backfill").order_by(DagRun.logical_date))
         )
-        ends = [month.data_interval_end.strftime("%Y-%m") for month in months]
+        ends = [f"{month.data_interval_end:%Y-%m}" for month in months]
         assert ends == ["2026-06", "2026-07", "2026-08"]
         assert [may_start(month, session) for month in months] == [True, False, False]
         for ti in months[0].get_task_instances(session=session):
@@ -267,9 +270,7 @@ def test_a_month_of_a_backfill_waits_for_the_one_before_and_a_second_backfill_is
         session.rollback()
 
 
-def test_an_alert_reaches_the_webhook_and_needs_no_address(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_alert_reaches_the_webhook_and_needs_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
     from quipu_dags.alerts import Alert
 
     told: list[Any] = []
@@ -283,22 +284,64 @@ def test_an_alert_reaches_the_webhook_and_needs_no_address(
         def log_message(self, *_: object) -> None:
             pass
 
-    ti = SimpleNamespace(dag_id="quipu_training", task_id="train", run_id="monthly")
-    context: Any = {"ti": ti, "dag": SimpleNamespace(dag_id="quipu_training"), "exception": ValueError("one\ntwo")}
-    Alert().notify(context)
-    server = HTTPServer(("127.0.0.1", 0), Hook)
-    thread = threading.Thread(target=server.handle_request)
-    thread.start()
-    monkeypatch.setenv("AIRFLOW_CONN_QUIPU_WEBHOOK", f"http://127.0.0.1:{server.server_port}")
-    Alert()(context)
-    thread.join(10)
-    server.server_close()
+    Alert()(failure())
+    with answering(HTTPServer(("127.0.0.1", 0), Hook)) as port:
+        monkeypatch.setenv("AIRFLOW_CONN_QUIPU_WEBHOOK", f"http://127.0.0.1:{port}")
+        Alert()(failure())
     assert told == [
         {
             "dag": "quipu_training",
             "task": "train",
             "run": "monthly",
             "subject": "Quipu: quipu_training.train failed",
-            "text": "one",
+            "text": "check <failed>",
         }
     ]
+
+
+def test_an_alert_reaches_the_mailbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    from quipu_dags.alerts import Alert
+
+    lines: list[str] = []
+
+    class Mailbox(StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(b"220 ready\r\n")
+            for line in self.rfile:
+                lines.append(line.decode().strip())
+                if lines[-1] == "data":
+                    self.wfile.write(b"354 go\r\n")
+                    while lines[-1] != ".":
+                        lines.append(self.rfile.readline().decode().strip())
+                self.wfile.write(b"221 bye\r\n" if lines[-1].lower() == "quit" else b"250 ok\r\n")
+
+    with answering(TCPServer(("127.0.0.1", 0), Mailbox)) as port:
+        extra = {"from_email": "quipu@caja.test", "disable_ssl": True, "disable_tls": True}
+        connection = {"conn_type": "smtp", "host": "127.0.0.1", "port": port, "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", json.dumps(connection))
+        monkeypatch.setenv("AIRFLOW_VAR_QUIPU_ALERT_MAIL", "risk@caja.test")
+        Alert()(failure())
+    mail = message_from_string("\n".join(lines[lines.index("data") + 1 : -1]))
+    assert (mail["To"], mail["From"]) == ("risk@caja.test", "quipu@caja.test")
+    assert mail["Subject"] == "Quipu: quipu_training.train failed"
+    (body,) = [part for part in mail.walk() if part.get_content_type() == "text/html"]
+    assert b"check &lt;failed&gt;" in body.get_payload(decode=True)
+
+
+def failure() -> Any:
+    """Context of a task that failed."""
+    ti = SimpleNamespace(dag_id="quipu_training", task_id="train", run_id="monthly")
+    return {"ti": ti, "dag": DAG("quipu_training", schedule=None), "exception": ValueError("check <failed>\nlog")}
+
+
+@contextmanager
+def answering(server: TCPServer) -> Iterator[int]:
+    """A server that answers one request on its port."""
+    server.timeout = 20
+    thread = threading.Thread(target=server.handle_request, daemon=True)
+    thread.start()
+    try:
+        yield int(server.server_address[1])
+        thread.join(20)
+    finally:
+        server.server_close()

@@ -24,7 +24,7 @@ from airflow_kfp.sensors import KfpRunSensor
 from replay import FAILS, NEVER_ENDS, NEVER_STARTS, SUCCEEDS, Server
 from standins import Store, connect
 
-Context = Callable[..., dict[str, Any]]
+Context = Callable[..., Any]
 FIRST = run_id_of("lending", "manual__1", "train", -1, 0)
 SECOND = run_id_of("lending", "manual__1", "train", -1, 1)
 
@@ -34,7 +34,7 @@ def operator(**fields: Any) -> KfpRunPipelineOperator:
     return KfpRunPipelineOperator(task_id="train", **(defaults | fields))
 
 
-def run_to_end(task: KfpRunPipelineOperator, context: dict[str, Any]) -> Any:
+def run_to_end(task: KfpRunPipelineOperator | KfpRunSensor, context: Any) -> Any:
     """Run a task to its end in its own way; the deferrable one through its trigger."""
     import asyncio
 
@@ -327,11 +327,11 @@ def test_the_sensor_waits_for_a_run_that_is_not_its_own(
 ) -> None:
     operator(wait_for_completion=False).execute(new_context())
     sensor = KfpRunSensor(task_id="wait", run_id=FIRST, poke_interval=0.01, deferrable=deferrable)
-    assert run_to_end(sensor, new_context())["state"] == "SUCCEEDED"  # type: ignore[arg-type]
+    assert run_to_end(sensor, new_context())["state"] == "SUCCEEDED"
     kfp.runs[FIRST].ahead = ["run_failed"]
     with pytest.raises(KfpRunFailed, match="its task check failed"):
-        run_to_end(KfpRunSensor(task_id="w", run_id=FIRST, deferrable=deferrable), new_context())  # type: ignore[arg-type]
+        run_to_end(KfpRunSensor(task_id="w", run_id=FIRST, deferrable=deferrable), new_context())
     with pytest.raises(KfpRunFailed, match="There is no run"):
-        run_to_end(KfpRunSensor(task_id="w", run_id=SECOND, deferrable=deferrable), new_context())  # type: ignore[arg-type]
+        run_to_end(KfpRunSensor(task_id="w", run_id=SECOND, deferrable=deferrable), new_context())
     connect(monkeypatch, kfp.url)
     assert kfp.count("POST", ":terminate") == 0

@@ -6,10 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import airflow_kfp
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 from airflow.providers_manager import ProvidersManager
 from airflow.sdk import Asset
+from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 from airflow_kfp.operators import KfpRunPipelineOperator
 from airflow_kfp.provider import get_provider_info
 from airflow_kfp.runs import failed_nodes, failed_tasks, finished_tasks, waiting_since, was_canceled
@@ -24,9 +25,9 @@ def test_what_airflow_is_told_has_the_form_that_it_asks_for() -> None:
 
 
 def test_airflow_finds_provider_connection_type_and_link() -> None:
-    manager = ProvidersManager()
+    manager = ProvidersManager()  # type: ignore[no-untyped-call]
     assert manager.providers["airflow-provider-kfp"].version == airflow_kfp.__version__
-    hook = manager.hooks["kfp"]
+    hook = ProvidersManagerTaskRuntime().hooks["kfp"]  # type: ignore[no-untyped-call]
     assert hook is not None
     assert hook.hook_name == "Kubeflow Pipelines"
     assert "airflow_kfp.links.KfpRunLink" in manager.extra_links_class_names

@@ -57,7 +57,7 @@ def train(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str], Tra
             "champion": {"family": "scorecard", "version": version},
             "data": {"features": "ab" * 32, "as_of": "2024-06-30", "code": "test"},
             "models": {"scorecard": {"auc": 0.78, "version": version, "grades": []}},
-            "policy": {"person_decides": True},
+            "rule": {"person_decides": True},
         }
         package = Package(version, "scorecard", "2024-06-30", "test", "ab" * 32, {"auc": 0.78}, decision)
         return Trained(scorer, tmp_path / name, decision, package)

@@ -160,6 +160,13 @@ def test_a_random_split_and_leakage_are_called_by_their_names(publish, rows, sco
     assert "ROC AUC, random split" in told
 
 
+def test_a_split_without_embargo_is_owned_up_to(publish, rows, scorers: dict[str, Scorer], store: Store, html: str):
+    split = {"kind": "out_of_time", "test_from": "2024-03-01", "embargo_days": 0, "reason": ""}
+    bare = page(compare(publish(rows, split=split), scorers, Config(), store, Progress("evaluate")), VALIDATION)
+    assert "no days before it are left out" in bare
+    assert "the 365 days before it are left out" in html
+
+
 def test_the_same_comparison_gives_the_same_small_page(comparison: Comparison, html: str):
     assert page(comparison, VALIDATION) == html
     assert len(html.encode()) < 1_500_000

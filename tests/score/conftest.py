@@ -106,10 +106,10 @@ def keys() -> tuple[str, str]:
 def put(store: Store, keys: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     """Puts a scorer into the registry; gives its version."""
 
-    def done(scorer: Scorer, signing_key: str = keys[0]) -> str:
+    def done(scorer: Scorer, signing_key: str = keys[0], person_decides: bool = True) -> str:
         folder = tmp_path_factory.mktemp("model")
         save(scorer, folder)
-        decision: dict[str, Any] = {"policy": {"person_decides": True}}
+        decision: dict[str, Any] = {"rule": {"person_decides": person_decides}}
         package = Package(scorer.version(), scorer.family, "2024-06-30", "test", "ab" * 32, {"auc": 0.7}, decision)
         register(store, Path(folder), package, signing_key)
         return scorer.version()
@@ -136,7 +136,7 @@ def numbers(store: Store, keys: tuple[str, str], xgboost_version: str) -> Model:
 @pytest.fixture(scope="session")
 def mixed(store: Store, keys: tuple[str, str], put: Callable[..., str]) -> Model:
     """A scorecard of two numbers and a category."""
-    return load_model(store, put(card_scorer()), keys[1])
+    return load_model(store, put(card_scorer(), person_decides=False), keys[1])
 
 
 @pytest.fixture

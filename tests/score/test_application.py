@@ -6,11 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.credit.errors import InputError
 from components.credit.features.query import connect, query
 from components.credit.features.recipe import Recipe
-from components.score.application import score_document
-from components.score.document import document_of, read_document, tables_of
+from components.score.document import read_document, tables_of
 from components.score.model import Model
 from components.score.routes import answer
 
@@ -110,18 +108,18 @@ def test_an_application_alone_is_enough(numbers: Model) -> None:
     assert score["application_id"] is None
 
 
+def test_the_lenders_policy_says_whether_a_person_decides(
+    numbers: Model, mixed: Model, document: dict[str, Any]
+) -> None:
+    assert told(numbers, document)[1]["person_decides"] is True
+    assert told(mixed, document)[1]["person_decides"] is False
+
+
 def test_ready_attributes_count(mixed: Model, document: dict[str, Any]) -> None:
     _, high = told(mixed, document)
-    assert score_document(mixed, document) == high
     del document["attributes"]
     _, missing = told(mixed, document)
     assert missing["probability"] != high["probability"]
-
-
-def test_a_document_made_of_rows_gives_the_rows_back(mixed: Model, document: dict[str, Any]) -> None:
-    rows = tables(document, mixed.recipe)
-    again = tables(document_of(rows), mixed.recipe)
-    assert again == rows
 
 
 def test_a_model_of_ready_features_says_where_to_ask(numbers: Model, document: dict[str, Any]) -> None:
@@ -189,11 +187,6 @@ def test_a_document_that_makes_no_sense_gets_a_sentence_with_the_place(
 def test_a_body_that_is_no_document_gets_a_sentence(numbers: Model, body: bytes) -> None:
     status, answer_ = told(numbers, body)
     assert (status, set(answer_)) == (400, {"error"})
-
-
-def test_a_bad_document_read_from_a_file_is_an_input_error(numbers: Model) -> None:
-    with pytest.raises(InputError, match="does not fit"):
-        score_document(numbers, {"application": {"amount": "much"}})
 
 
 def test_the_trial_rows_do_not_leave_anything_behind(numbers: Model, document: dict[str, Any]) -> None:

@@ -10,23 +10,19 @@ from components.credit.store import BUCKETS, Store
 from pipelines.embedded import embedded_store
 
 
-def test_no_process_stays(tmp_path: Path, processes: Callable[[Path], list[int]]) -> None:
-    with embedded_store(tmp_path):
+def test_its_buckets_are_there_and_no_process_stays(tmp_path: Path, processes: Callable[[Path], list[int]]) -> None:
+    with embedded_store(tmp_path) as access:
         assert processes(tmp_path)
+        assert [Store(access).keys(bucket, "") for bucket in BUCKETS] == [[]] * 4
+        assert access.endpoint.startswith("127.0.0.1:")
     assert processes(tmp_path) == []
+    assert (tmp_path / "credential.json").stat().st_mode & 0o077 == 0
 
 
 def test_no_process_stays_after_ctrl_c(tmp_path: Path, processes: Callable[[Path], list[int]]) -> None:
     with pytest.raises(KeyboardInterrupt), embedded_store(tmp_path):
         raise KeyboardInterrupt
     assert processes(tmp_path) == []
-
-
-def test_its_buckets_are_there_and_its_credential_is_private(tmp_path: Path) -> None:
-    with embedded_store(tmp_path) as access:
-        assert [Store(access).keys(bucket, "") for bucket in BUCKETS] == [[]] * 4
-        assert access.endpoint.startswith("127.0.0.1:")
-    assert (tmp_path / "credential.json").stat().st_mode & 0o077 == 0
 
 
 def test_a_server_that_cannot_start_is_named(tmp_path: Path, processes: Callable[[Path], list[int]]) -> None:

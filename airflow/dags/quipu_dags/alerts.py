@@ -32,17 +32,29 @@ class Alert(BaseNotifier):
         self.text = text
 
     def notify(self, context: Context) -> None:
-        """Send both; what is not set up is only written in the log."""
+        """Send both; a mail that fails does not keep the webhook from being called."""
+        try:
+            self._mail(context)
+        finally:
+            self._webhook(context)
+
+    def _mail(self, context: Context) -> None:
+        to = Variable.get(MAIL_VARIABLE, default=None)
+        if not to:
+            self.log.info("No variable '%s': no mail is sent", MAIL_VARIABLE)
+            return
         # Imported here: a DAG file is parsed often and seldom alerts.
-        from airflow.providers.http.notifications.http import HttpNotifier
         from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 
         ti = context["ti"]
+        body = f"<p>{_escaped(self.text)}</p><p>DAG {ti.dag_id}, run {_escaped(ti.run_id)}</p>"
+        SmtpNotifier(to=to, subject=self.subject, html_content=body).notify(context)
+
+    def _webhook(self, context: Context) -> None:
+        from airflow.providers.http.notifications.http import HttpNotifier
+
+        ti = context["ti"]
         facts = {"dag": ti.dag_id, "task": ti.task_id, "run": ti.run_id, "subject": self.subject, "text": self.text}
-        to = Variable.get(MAIL_VARIABLE, default=None)
-        if to:
-            body = f"<p>{_escaped(self.text)}</p><p>DAG {ti.dag_id}, run {_escaped(ti.run_id)}</p>"
-            SmtpNotifier(to=to, subject=self.subject, html_content=body).notify(context)
         try:
             HttpNotifier(http_conn_id=WEBHOOK, json=facts).notify(context)
         except AirflowNotFoundException:

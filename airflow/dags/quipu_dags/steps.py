@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Asset, task
@@ -15,13 +15,10 @@ from quipu_dags.alerts import Alert
 from quipu_dags.as_of import AsOfRefused, resolve_as_of
 from quipu_dags.settings import CANDIDATE, CHAMPION, CONNECTION, NO_RETRY_ON, lender, variable
 
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
 AS_OF = "{{ ti.xcom_pull('as_of') }}"
 
 
-def as_of_from(context: Context, month_end: bool) -> str:
+def as_of_from(context: Mapping[str, Any], month_end: bool) -> str:
     """The as-of day of a run, YYYY-MM-DD.
 
     Raises:
@@ -46,7 +43,7 @@ def as_of_from(context: Context, month_end: bool) -> str:
 @task(task_id="as_of", pool="default_pool")
 def as_of(month_end: bool, **context: Any) -> str:
     """Settle the as-of day before anything starts; a retry keeps it."""
-    return as_of_from(context, month_end)  # type: ignore[arg-type]
+    return as_of_from(context, month_end)
 
 
 def pipeline(
