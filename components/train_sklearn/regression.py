@@ -11,6 +11,7 @@ import numpy as np
 from scipy.linalg import block_diag
 from scipy.optimize import minimize
 from scipy.sparse import csr_array
+from threadpoolctl import threadpool_limits
 
 from components.credit.binning import Binning, Columns
 from components.credit.calibration import Floats, Integers, sigmoid
@@ -65,12 +66,14 @@ def fit_values(binnings: list[Binning], columns: Columns, bad: Integers, penalti
     bounds = [(None, None), *((0.0 if at_least else None, None) for at_least in np.concatenate(bounded))]
     start = np.append(prior, np.zeros(steps.shape[1]))
     found = []
-    for penalty in reversed(penalties):  # each starts where a stronger one ended
-        solved = minimize(
-            loss, start, (penalty,), "L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": 500, "ftol": 1e-9}
-        )
-        start = solved.x
-        found.append(_centred(binnings, np.split(steps @ start[1:], first[1:]), float(start[0]), indices))
+    # one thread: the order of sums decides the last digits, and more threads only wait for each other here
+    with threadpool_limits(1):
+        for penalty in reversed(penalties):  # each starts where a stronger one ended
+            solved = minimize(
+                loss, start, (penalty,), "L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": 500, "ftol": 1e-9}
+            )
+            start = solved.x
+            found.append(_centred(binnings, np.split(steps @ start[1:], first[1:]), float(start[0]), indices))
     return found[::-1]
 
 

@@ -5,7 +5,7 @@ of rounds are no part of the search: a candidate that is ahead after few fast ro
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import xgboost
@@ -26,6 +26,8 @@ from components.credit.trees import Matrix, Trees, fit_encoder
 _FAST_RATE = 0.15
 _RUNGS = (20, 60)
 _KEPT = 1 / 2
+# Rows that each fold of the search learns from; the final fits learn from all.
+_SEARCH_ROWS = 30_000
 # Learning rate of the best candidates, their number, and the rounds: at most, between looks, without progress.
 RATE = 0.04
 _FINALISTS = 2
@@ -40,6 +42,12 @@ class _Part:
     learnt: xgboost.QuantileDMatrix
     tested: xgboost.QuantileDMatrix
     bad: Integers
+
+    @classmethod
+    def of(cls, learnt: Matrix, learnt_bad: Integers, tested: Matrix, tested_bad: Integers) -> Self:
+        """A fold of these rows."""
+        quantised = _quantised(learnt, learnt_bad)
+        return cls(quantised, _quantised(tested, tested_bad, quantised), tested_bad)
 
 
 class _Growing:
@@ -77,21 +85,23 @@ def fit_boosting(
         InputError: The space names a parameter or a value that XGBoost does not have.
     """
     bad = training.bad
-    parts = []
+    whole, thinned = [], []
     for fold in folds.folds:
         learnt = training.columns.iloc[fold.train]
         encoder = fit_encoder(features, learnt, bad[fold.train], "log_odds")
-        learnt_matrix = _quantised(encoder.matrix(learnt), bad[fold.train])
-        tested = encoder.matrix(training.columns.iloc[fold.test])
-        parts.append(_Part(learnt_matrix, _quantised(tested, bad[fold.test], learnt_matrix), bad[fold.test]))
+        rows, rows_bad = encoder.matrix(learnt), bad[fold.train]
+        tested, tested_bad = encoder.matrix(training.columns.iloc[fold.test]), bad[fold.test]
+        whole.append(_Part.of(rows, rows_bad, tested, tested_bad))
+        few = np.random.default_rng(config.seed).permutation(len(rows))[:_SEARCH_ROWS]
+        thinned.append(whole[-1] if len(few) == len(rows) else _Part.of(rows[few], rows_bad[few], tested, tested_bad))
 
     space = config.search.xgboost_space
     known = xgboost.XGBClassifier().get_params()
     drawn = draw_candidates(space, config.search.xgboost_candidates, config.seed, known, "search.xgboost_space")
     fixed = _fixed(features, config.seed)
     try:
-        finalists = _search([fixed | {"eta": _FAST_RATE} | candidate for candidate in drawn], parts, progress)
-        finals = [_learn_slowly(fixed | {"eta": RATE} | drawn[place], parts, progress) for place in finalists]
+        finalists = _search([fixed | {"eta": _FAST_RATE} | candidate for candidate in drawn], thinned, progress)
+        finals = [_learn_slowly(fixed | {"eta": RATE} | drawn[place], whole, progress) for place in finalists]
     except xgboost.core.XGBoostError as error:
         raise InputError(f"search.xgboost_space: {_sentence(error)}") from error
     best = max(range(len(finals)), key=lambda place: finals[place].auc)

@@ -73,7 +73,7 @@ def validate(raw: Manifest, mapping: Mapping, config: Config, code: str, store: 
                     raw_table = RawTable(store, raw, table)
                     _find_broken(db, raw_table, raw, mapping, progress)
                     rows[table.name] = _part_rows(db, raw_table, folder, progress)
-                    found += _counted(db, table)
+                    found += _counted(db, table, raw_table.schema.names)
                     _account(raw, table.name, rows[table.name])
                     done = sum(counts["in"] for counts in rows.values())
                     progress.report(table.name, rows=rows[table.name]["in"], share=done / total if total else None)
@@ -170,11 +170,12 @@ def _account(raw: Manifest, table: str, rows: dict[str, int]) -> None:
         )
 
 
-def _counted(db: duckdb.DuckDBPyConnection, table: Table) -> list[dict[str, Any]]:
+def _counted(db: duckdb.DuckDBPyConnection, table: Table, columns: list[str]) -> list[dict[str, Any]]:
     """The reasons of a table for the report."""
     counted = []
     for reason, rows, file, row in reasons(db):
-        column = ", ".join(table.key) if reason == DUPLICATE else reason.partition(": ")[0]
+        named = reason.partition(": ")[0]
+        column = ", ".join(table.key) if reason == DUPLICATE else named if named in columns else ""
         place = {"first_file": file, "first_row": row}
         counted.append({"table": table.name, "reason": reason, "column": column, "rows": rows, **place})
     return counted

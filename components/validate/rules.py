@@ -19,6 +19,7 @@ from components.credit.contract import Field, Table
 # Columns that cannot lie after the as-of day, and columns that cannot lie before another one.
 _PAST = ("event_time", "decided_at", "birth_month")
 _NOT_BEFORE = {"known_at": "event_time", "decided_at": "event_time"}
+_MISSING = ": required, but missing"
 
 
 def rules(table: Table, attributes: pa.Schema, as_of: str, time_zone: str) -> pandera.DataFrameSchema:
@@ -72,13 +73,19 @@ def broken(rows: pl.DataFrame, checks: pandera.DataFrameSchema) -> pl.DataFrame:
         if found["index"].null_count():
             unchecked = errors.failure_cases.filter(pl.col("index").is_null())["check"].to_list()
             raise RuntimeError(f"Rules that could not be checked: {unchecked}") from errors
-        # What ingest could not read is null then; that it could not be read is reason enough.
-        unreadable = noted.select("index", reason=pl.col("reason").str.split(": ").list.first() + _MISSING)
-        noted = pl.concat([noted, found.join(unreadable, on=["index", "reason"], how="anti")])
+        noted = pl.concat([noted, found.join(_consequences(noted, rows.columns), on=["index", "reason"], how="anti")])
     return noted.unique(maintain_order=True).sort("index", maintain_order=True)
 
 
-_MISSING = ": required, but missing"
+def _consequences(noted: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
+    """Columns of a row that are null for what ingest noted of it: they need no reason of their own."""
+    unread = pl.col("reason").str.split(": ").list.first()
+    caused = (
+        pl.when(unread == "line").then(pl.lit(columns))
+        .when(unread == "event_time").then(pl.lit(["event_time", "known_at"]))
+        .otherwise(pl.concat_list(unread))
+    )  # fmt: skip
+    return noted.select("index", reason=caused).explode("reason").with_columns(pl.col("reason") + _MISSING)
 
 
 def _bounds(field: Field) -> list[pandera.Check]:

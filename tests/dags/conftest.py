@@ -1,9 +1,11 @@
 """Airflow's own environment for these tests: a home of their own, made once, and a server that replays."""
 
+import atexit
 import importlib.metadata
 import json
 import logging
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -27,6 +29,7 @@ def _installed() -> bool:
 if _installed():
     # Airflow reads its settings when it is imported, so they must stand before that.
     HOME = Path(tempfile.mkdtemp(prefix="quipu-airflow-"))
+    atexit.register(shutil.rmtree, HOME, ignore_errors=True)
     os.environ |= {
         "AIRFLOW_HOME": str(HOME),
         "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),

@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.utils.state import DagRunState, TaskInstanceState
+from airflow.utils.types import DagRunType
 from airflow_kfp.operators import KfpRunPipelineOperator, run_id_of
 from replay import FAILS, NEVER_ENDS, SUCCEEDS, Server
 
@@ -117,6 +118,19 @@ def test_a_backfill_promotes_nothing_and_goes_in_order(bag: Any) -> None:
     dag = bag.dags["quipu_backfill"]
     assert set(dag.task_dict) == {"as_of", "train"}
     assert dag.task_dict["train"].depends_on_past
+
+
+def test_the_clock_alone_never_trains_past_months(bag: Any) -> None:
+    as_of = bag.dags["quipu_backfill"].task_dict["as_of"].python_callable
+    run: dict[str, Any] = {
+        "partition_key": None,
+        "consumed_asset_events": [],
+        "data_interval_end": datetime(2026, 6, 2, 8, tzinfo=UTC),
+        "run_after": datetime(2026, 6, 2, 8, tzinfo=UTC),
+    }
+    with pytest.raises(AirflowSkipException, match="clock's run is skipped"):
+        as_of(params={}, dag_run=SimpleNamespace(run_type=DagRunType.SCHEDULED, **run))
+    assert as_of(params={}, dag_run=SimpleNamespace(run_type=DagRunType.BACKFILL_JOB, **run)) == "2026-05-31"
 
 
 def test_an_as_of_in_the_future_fails_the_run_before_anything_starts() -> None:

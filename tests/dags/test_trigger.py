@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 from airflow.jobs.triggerer_job_runner import _USER_ACTION_CANCEL_MSG, TriggerRunner
+from airflow_kfp.errors import KfpUnavailable
 from airflow_kfp.hooks import KfpHook
 from airflow_kfp.triggers import KfpRunTrigger
+from airflow_kfp.watch import Watch
 from replay import NEVER_ENDS, Server
 
 RUN = "11111111-2222-3333-4444-555555555555"
@@ -88,3 +90,14 @@ def test_many_runs_are_watched_at_once(kfp: Server) -> None:
         return await asyncio.gather(*(one() for _ in range(20)))
 
     assert set(asyncio.run(watch_all())) == {"SUCCEEDED"}
+
+
+def test_short_outages_do_not_add_up_to_a_long_one() -> None:
+    watch = Watch(RUN, until=10_000, pending_timeout=None, outage_timeout=100)
+    for start in range(0, 1_000, 100):
+        assert watch.failed(KfpUnavailable("away"), start) is None
+        assert watch.failed(KfpUnavailable("away"), start + 90) is None
+        assert watch.answered({"state": "RUNNING"}, start + 95) is None
+    assert watch.failed(KfpUnavailable("away"), 1_000) is None
+    event = watch.failed(KfpUnavailable("away"), 1_101)
+    assert event == {"run_id": RUN, "outcome": "unreachable", "state": "", "reason": "away"}

@@ -2,6 +2,9 @@ import base64
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import CryptoSigner
 
 from components.credit.errors import InputError, ModelRefused
 from components.credit.signing import new_key_pair, public_key_of, sign, verified
@@ -31,10 +34,10 @@ def test_an_altered_payload_is_refused(keys: tuple[str, str]) -> None:
 
 
 def test_a_payload_of_another_type_is_refused(keys: tuple[str, str]) -> None:
-    envelope = msgspec.json.decode(sign(b"{}", keys[0]))
-    envelope["payloadType"] = "text/plain"
-    with pytest.raises(ModelRefused):
-        verified(msgspec.json.encode(envelope), keys[1], "here")
+    envelope = Envelope(b"{}", "text/plain", {})
+    envelope.sign(CryptoSigner(load_pem_private_key(keys[0].encode(), None)))
+    with pytest.raises(ModelRefused, match="holds a payload of another type"):
+        verified(msgspec.json.encode(envelope.to_dict()), keys[1], "here")
 
 
 @pytest.mark.parametrize(

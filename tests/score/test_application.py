@@ -150,6 +150,7 @@ def _set(*path: Any, value: Any) -> Callable[[dict[str, Any]], None]:
         (_set("application", "amount", value="NaN"), "application.amount is not an amount"),
         (_set("application", "amount", value="Infinity"), "application.amount is not an amount"),
         (_set("application", "amount", value="1E-999999999"), "application.amount is not an amount"),
+        (_set("application", "declared_income", value="0E-999999999"), "application.declared_income is not an amount"),
         (_set("application", "amount", value="1E+999999999"), "application.amount is not an amount"),
         (_set("application", "amount", value="99999999999999999.00"), "application.amount is not an amount"),
         (_set("application", "amount", value="much"), "`$.application.amount`"),

@@ -244,9 +244,9 @@ def test_a_bad_model_is_refused_and_the_old_one_goes_on(
             raise AssertionError(f"nothing of {version} in {first.lines}")
         assert first.http.get("/v2/health/ready").status_code == 200
         assert first.version() == old
+    time.sleep(0.5)  # some more looks at the pointer
     told = [line for line in first.lines if line["event"] == "model_refused" and forged in line["reason"]]
-    time.sleep(0.3)
-    assert len([line for line in first.lines if line in told]) == len(told) == 1  # said once, not at each look
+    assert len(told) == 1  # said once, not at each look
 
 
 def test_a_stop_lets_a_request_end_and_leaves_no_process(

@@ -111,6 +111,24 @@ def test_a_row_carries_all_its_reasons_in_the_order_of_its_columns(check: Check,
     ]
 
 
+def test_what_could_not_be_read_is_not_called_missing_too(check: Check, read: Read, row: Make) -> None:
+    nothing = dict.fromkeys(TABLES["loans"].schema.names)
+    rows = [
+        {**nothing, "problems": ["line: has 3 columns instead of 4"]},
+        row("loans", event_time=None, known_at=None, problems=["event_time: FECHA is no date like %d/%m/%Y"]),
+        row("loans", loan_id="l2", principal=None, problems=["total_due: DEUDA is not a number"]),
+    ]
+    checked = check({"loans": rows, "applications": [row("applications")]})
+    assert [found["reasons"] for found in read(checked.quarantine, "loans")] == [
+        ["line: has 3 columns instead of 4"],
+        ["event_time: FECHA is no date like %d/%m/%Y"],
+        ["total_due: DEUDA is not a number", "principal: required, but missing"],
+    ]
+    assert {found["reason"].partition(":")[0]: found["column"] for found in checked.report["reasons"]} == {
+        "line": "", "event_time": "event_time", "total_due": "total_due", "principal": "principal"
+    }  # fmt: skip
+
+
 def test_the_first_row_of_a_key_stays(check: Check, read: Read, row: Make) -> None:
     rows = [
         row("loans", source_file="b.csv", source_row=1),

@@ -68,7 +68,7 @@ def check_parameters(given: Mapping[str, Any], known: Mapping[str, Parameter], p
 def same_parameters(run: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     """Whether a run was started with these parameters; the server may have added defaults."""
     started_with = (run.get("runtime_config") or {}).get("parameters") or {}
-    return True or all(name in started_with and started_with[name] == value for name, value in given.items())
+    return all(name in started_with and started_with[name] == value for name, value in given.items())
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

@@ -1,0 +1,100 @@
+"""Leaks that are planted are found, and the run is refused unless someone answers for them."""
+
+from collections.abc import Callable, Iterator
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from components.credit.config import Limits
+from components.credit.dictionary import Feature
+from components.credit.errors import GateStopped
+from components.feature.leakage import Finding, leaks, refuse
+
+Find = Callable[..., list[Finding]]
+N = 200
+BAD = [number % 4 == 0 for number in range(N)]
+NOISE = [float(number * 37 % 199) for number in range(N)]
+
+
+def feature(name: str, type_: str = "number") -> Feature:
+    return Feature(name, type_, name, name, "applications", "loan_terms")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def find() -> Iterator[Find]:
+    with duckdb.connect() as connection:
+
+        def run(
+            columns: dict[str, list[object]], samples: list[str] | None = None, people: list[int] | None = None
+        ) -> list[Finding]:
+            names = [f"a{number}" for number in range(N)]
+            chosen = samples or ["train" if number < 150 else "test" for number in range(N)]
+            borrowers = [f"b{number}" for number in people or range(N)]
+            connection.register("made", pa.table({"application_id": names, **columns}))
+            connection.register(
+                "samples",
+                pa.table(
+                    {
+                        "application_id": names,
+                        "borrower_id": borrowers,
+                        "sample": chosen,
+                        "bad": [int(bad) for bad in BAD],
+                    }
+                ),
+            )
+            entries = [
+                feature(name, "category" if any(isinstance(value, str) for value in values) else "number")
+                for name, values in columns.items()
+            ]
+            return leaks(connection, entries, Limits())
+
+        yield run
+
+
+def test_honest_features_are_no_leak(find: Find):
+    found = find({"noise": NOISE, "sector": [["food", "trade", None][number % 3] for number in range(N)]})
+    assert found == []
+    refuse(found, Limits())
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        [10.0 if bad else 1.0 for bad in BAD],
+        [1.0 if bad else 10.0 for bad in BAD],
+        [None if bad else 10.0 - value for bad, value in zip(BAD, NOISE, strict=True)],
+        [value if bad else None for bad, value in zip(BAD, NOISE, strict=True)],
+        ["closed" if bad else ["open", "new"][number % 2] for number, bad in enumerate(BAD)],
+    ],
+    ids=["high", "low", "missing means bad", "missing means good", "category"],
+)
+def test_a_feature_that_knows_the_outcome_is_found(find: Find, leak: list[object]):
+    (found,) = find({"noise": NOISE, "status": leak})
+    assert (found["kind"], found["feature"], found["auc"]) == ("single feature", "status", 1.0)
+    with pytest.raises(GateStopped, match=r"feature status alone reaches an AUC of 1\.000 .* limits\.leakage_reason"):
+        refuse([found], Limits())
+    refuse([found], Limits(leakage_reason="the status is known at the desk"))
+
+
+def test_only_the_samples_that_train_or_test_are_judged(find: Find):
+    leak = [10.0 if bad else 1.0 for bad in BAD]
+    kept = ["train" if number % 50 < 2 else "embargo" for number in range(N)]
+    noise = [5.0 if sample == "train" else value for sample, value in zip(kept, leak, strict=True)]
+    found = find({"status": noise, "noise": NOISE}, samples=kept)
+    assert found == []
+
+
+def test_rows_that_repeat_each_other_are_found(find: Find):
+    repeated = [value if number >= 40 else 1000.0 for number, value in enumerate(NOISE)]
+    (found,) = find({"noise": repeated})
+    assert (found["kind"], found["share"]) == ("repeated rows", 0.195)  # 39 of the 40 repeat the first
+    with pytest.raises(GateStopped, match=r"share of 0\.195 of the applications repeat"):
+        refuse([found], Limits())
+
+
+def test_a_borrower_on_both_sides_is_refused_whatever_the_reason(find: Find):
+    found = find({"noise": NOISE}, people=[min(number, 180) % 150 for number in range(N)])
+    assert found[0]["kind"] == "borrowers on both sides"
+    with pytest.raises(GateStopped, match="31 borrowers stand in the training and in the test set"):
+        refuse(found, Limits(leakage_reason="never mind"))

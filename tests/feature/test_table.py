@@ -1,0 +1,209 @@
+"""The feature stage on the real store: one row an application, the same whatever the partitions."""
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from components.credit.config import Config, Limits, Target
+from components.credit.config import Split as Splitting
+from components.credit.contract import TABLES
+from components.credit.dictionary import Feature
+from components.credit.errors import GateStopped, InputError
+from components.credit.features.query import History
+from components.credit.features.recipe import Recipe, recipe_of
+from components.credit.manifest import Manifest
+from components.credit.mapping import Mapping, parse_mapping
+from components.credit.progress import Progress
+from components.credit.store import Store
+from components.feature.table import build
+from tests.feature.histories import Rows, arrow, instalment, row
+
+AS_OF = "2024-06-30"
+LENDER = """
+lender: Caja de prueba
+currency: PEN
+time_zone: America/Lima
+sources: {{libro: {{files: "*.csv"}}}}
+tables:
+  applications:
+    - source: libro
+      columns: {{application_id: a, borrower_id: b, event_time: t, decided_at: t}}
+  loans:
+    - source: libro
+      columns: {{loan_id: l, borrower_id: b, event_time: t, principal: p, kind: k}}
+  repayments:
+    - source: libro
+      columns: {{repayment_id: r, loan_id: l, event_time: t, kind: k}}
+absent: [borrowers, bureau, transactions]
+{extra}
+"""
+CONFIG = Config(target=Target(window_days=30), limits=Limits(least_bads=5), split=Splitting(test_share=0.3))
+Build = Callable[..., tuple[Manifest, list[Feature]]]
+
+
+def lender(extra: str = "") -> Mapping:
+    return parse_mapping(LENDER.format(extra=extra), "lender.yaml")
+
+
+@pytest.fixture(scope="module")
+def book() -> Rows:
+    """Two loans of each of 80 borrowers, a year apart; late payers are late twice more often."""
+    rows: Rows = {name: [] for name in ("applications", "loans", "repayments")}
+    first = pd.Timestamp("2022-01-03")
+    for number in range(80):
+        for nth in range(2):
+            at = first + pd.Timedelta(days=5 * number + 370 * nth)
+            day, due = at.date().isoformat(), (at + pd.Timedelta(days=20)).date().isoformat()
+            late = 90 if (number * 7 + nth) % 4 == 0 else number % 5
+            paid = (at + pd.Timedelta(days=20 + late)).date().isoformat()
+            who, loan = {"borrower_id": f"b{number:02}"}, f"l{number:02}-{nth}"
+            rows["applications"].append(
+                row("applications", day, application_id=f"a{number:02}-{nth}", loan_id=loan, amount=100 + number, **who)
+            )
+            rows["loans"].append(row("loans", day, loan_id=loan, principal=100 + number, **who))
+            rows["repayments"] += instalment(loan, 1, due, paid, **who)
+    return rows
+
+
+@pytest.fixture
+def make(store: Store, tmp_path: Path) -> Build:
+    """Runs the stage on rows that are published as clean tables."""
+
+    def run(
+        rows: Rows, mapping: Mapping | None = None, config: Config = CONFIG, partitions: int = 1, as_of: str = AS_OF
+    ) -> tuple[Manifest, list[Feature]]:
+        mapping = mapping or lender()
+        folder = tmp_path / f"clean-{len(list(tmp_path.iterdir()))}"
+        for name, table in arrow(rows, recipe_of(mapping)).items():
+            (folder / name).mkdir(parents=True)
+            of = pa.array(
+                [zlib.crc32(each.encode()) % partitions for each in table["borrower_id"].to_pylist()], pa.int64()
+            )
+            for part in range(partitions):
+                chosen = table.filter(pa.compute.equal(of, part))
+                pyarrow.parquet.write_table(chosen, folder / name / f"part-{part:05d}.parquet")
+        clean = store.publish("clean", as_of, folder, inputs={}, code="test", notes={})
+        return build(clean, mapping, config, "test", store, Progress("feature"))
+
+    return run
+
+
+def frame(store: Store, features: Manifest) -> pd.DataFrame:
+    return store.table(features, "features").to_table().to_pandas().set_index("application_id").sort_index()
+
+
+def test_one_row_an_application_with_sample_target_and_features(make: Build, book: Rows, store: Store):
+    features, dictionary = make(book)
+    made = frame(store, features)
+    assert list(made.index) == sorted(each["application_id"] for each in book["applications"])
+    assert made.columns[:10].tolist() == [
+        "borrower_id", "decided_at", "currency", "amount", "decision", "incumbent_score", "sample", "bad", "segment",
+        "thin_file",
+    ]  # fmt: skip
+    protected = ["protected_sex", "protected_age_band", "protected_department", "protected_rural", "protected_language"]
+    assert made.columns[10:].tolist() == [*protected, *(feature.name for feature in dictionary)]
+    assert features.tables["features"].columns["bad"] == "int8"
+    assert (made["bad"].isna() == made["sample"].isin(["unlabelled", "indeterminate"])).all()
+    assert made.loc["a04-0", "bad"] == 1  # 28 % 4 == 0: 90 days late, though the window cuts at 10
+    assert features.notes["samples"] == {
+        name: int((made["sample"] == name).sum())
+        for name in ("train", "test", "embargo", "unlabelled", "indeterminate", "excluded")
+    }
+    assert features.notes["bads"]["train"] == made.loc[made["sample"] == "train", "bad"].sum() >= 5
+
+
+def test_the_split_is_out_of_time_and_by_borrower(make: Build, book: Rows, store: Store):
+    features, _ = make(book)
+    made = frame(store, features)
+    split = features.notes["split"]
+    assert (split["kind"], split["embargo_days"], split["reason"]) == ("out_of_time", 30, "")
+    test_from = pd.Timestamp(split["test_from"], tz="America/Lima")
+    train, test = made[made["sample"] == "train"], made[made["sample"] == "test"]
+    assert train["decided_at"].max() < test_from - pd.Timedelta(days=30) < test["decided_at"].min()
+    assert not set(train["borrower_id"]) & set(test["borrower_id"])
+    assert 0.25 < len(test) / 160 < 0.35
+
+
+def test_the_same_rows_give_the_same_bytes_and_partitions_the_same_rows(make: Build, book: Rows, store: Store):
+    first, dictionary = make(book)
+    again, _ = make({name: rows[::-1] for name, rows in book.items()})
+    assert first.tables == again.tables
+    split, other = make(book, partitions=3)
+    assert len(split.tables["features"].parts) == 3
+    assert dictionary == other
+    pd.testing.assert_frame_equal(frame(store, first), frame(store, split))
+
+
+def test_what_comes_after_the_as_of_day_changes_no_byte(make: Build, book: Rows):
+    later = {**book}
+    later["applications"] = [*book["applications"], row("applications", "2024-07-02", application_id="next", amount=1)]
+    later["repayments"] = [*book["repayments"], *instalment("l03-0", 2, "2022-02-10", None, known_at="2024-07-02")]
+    assert make(book)[0].tables == make(later)[0].tables
+
+
+def test_features_that_say_nothing_are_left_out_and_named(make: Build, book: Rows):
+    features, dictionary = make(book)
+    names = {feature.name for feature in dictionary}
+    assert {"asked_amount", "loans_before", "peak_days_late"} <= names
+    assert {"declared_income", "foreign_currency", "refinanced_loans"} <= set(features.notes["left_out"])
+    assert not names & set(features.notes["left_out"])
+
+
+def test_the_recipe_in_the_notes_serves_one_application(make: Build, book: Rows, store: Store):
+    features, dictionary = make(book)
+    recipe = msgspec.convert(features.notes["recipe"], Recipe)
+    (application,) = [each for each in book["applications"] if each["application_id"] == "a07-1"]
+    own = {name: [each for each in rows if each["borrower_id"] == "b07"] for name, rows in book.items()}
+    history = History(recipe)
+    (served,) = history.features_of(arrow({**own, "applications": [application]}, recipe)).to_pylist()
+    history.close()
+    made = frame(store, features).loc["a07-1"]
+    for feature in dictionary:
+        value = None if pd.isna(made[feature.name]) else made[feature.name]
+        assert served[feature.name] == value
+
+
+def test_a_leak_stops_the_run_unless_someone_answers_for_it(make: Build, book: Rows):
+    leak = {"leak": "  leak: {column: x, type: number, en: Leak, es: Fuga}"}
+    mapping = lender("attributes:\n" + leak["leak"])
+    labels = {
+        each["application_id"]: int(each["application_id"][1:3]) * 7 + int(each["application_id"][4])
+        for each in book["applications"]
+    }
+    rows = {
+        **book,
+        "applications": [
+            {**each, "attribute_leak": float(labels[each["application_id"]] % 4 == 0)} for each in book["applications"]
+        ],
+    }
+    with pytest.raises(GateStopped, match="feature attribute_leak alone"):
+        make(rows, mapping)
+    answered = msgspec.structs.replace(CONFIG, limits=Limits(least_bads=5, leakage_reason="a test"))
+    features, _ = make(rows, mapping, answered)
+    (finding,) = features.notes["leakage"]
+    assert (finding["feature"], finding["reason"]) == ("attribute_leak", "a test")
+
+
+def test_too_few_bads_and_unknown_rates_are_told_in_a_sentence(make: Build, book: Rows):
+    with pytest.raises(GateStopped, match=r"limits\.least_bads asks for 50"):
+        make(book, config=msgspec.structs.replace(CONFIG, limits=Limits()))
+    foreign: dict[str, Any] = {**book, "loans": [{**book["loans"][0], "currency": "USD"}, *book["loans"][1:]]}
+    with pytest.raises(InputError, match="loans holds amounts in USD"):
+        make(foreign)
+
+
+def test_payments_that_settle_nothing_are_warned_of(make: Build, book: Rows, capsys: pytest.CaptureFixture[str]):
+    loose = row("repayments", "2022-03-01", loan_id="l00-0", borrower_id="b00", kind="payment", amount=5)
+    make({**book, "repayments": [*book["repayments"], loose]})
+    assert "1 payments of partition 0 name neither instalment nor due date" in capsys.readouterr().err
+
+
+def test_tables_of_the_contract_are_all_read_or_absent():
+    assert set(TABLES) == {*arrow({}, recipe_of(lender())), "borrowers", "bureau", "transactions"}
