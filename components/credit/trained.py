@@ -39,10 +39,17 @@ class Trained:
     report: dict[str, object]
 
 
-def calibrated(log_odds: Floats, bad: Integers) -> tuple[Calibration, Floats]:
-    """Platt's calibration of out-of-fold log-odds (NaN where no fold tested a row), and what they become by it."""
+def calibrated(log_odds: Floats, bad: Integers, shift: float) -> tuple[Calibration, Floats]:
+    """Platt's calibration of out-of-fold log-odds, and what they become by it.
+
+    Args:
+        log_odds: Of each training row, NaN where no fold tested it.
+        bad: 0 or 1, of each training row.
+        shift: ``Training.shift``, added to the intercept.
+    """
     tested = ~np.isnan(log_odds)
-    calibration = fit_calibration(log_odds[tested], bad[tested])
+    fitted = fit_calibration(log_odds[tested], bad[tested])
+    calibration = Calibration(fitted.slope, fitted.intercept + shift)
     return calibration, calibration.intercept + calibration.slope * log_odds
 
 

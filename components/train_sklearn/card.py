@@ -37,7 +37,7 @@ def fit_card(training: Training, features: list[Feature], folds: Folds, config: 
     tested = ~np.isnan(tried[0])
     losses = [float(log_loss(training.bad[tested], sigmoid(log_odds[tested]))) for log_odds in tried]
     best = int(np.argmin(losses))
-    calibration, out_of_fold = calibrated(tried[best], training.bad)
+    calibration, out_of_fold = calibrated(tried[best], training.bad, training.shift)
 
     progress.report("scorecard, all rows", share=0.25)
     binnings = _binned(features, training.columns, training.bad, config)

@@ -81,7 +81,7 @@ def fit_forest(
     log_odds = np.full(len(bad), np.nan)
     for fold, probability in zip(folds.folds, best.probabilities, strict=True):
         log_odds[fold.test] = engine.log_odds(probability)
-    calibration, out_of_fold = calibrated(log_odds, bad)
+    calibration, out_of_fold = calibrated(log_odds, bad, training.shift)
     report: dict[str, object] = {
         "candidates": len(drawn),
         "parameters": best.parameters | {"n_estimators": TREES},

@@ -115,7 +115,7 @@ def fit_boosting(
     log_odds = np.full(len(bad), np.nan)
     for fold, margin in zip(folds.folds, finals[best].margins, strict=True):
         log_odds[fold.test] = margin
-    calibration, out_of_fold = calibrated(log_odds, bad)
+    calibration, out_of_fold = calibrated(log_odds, bad, training.shift)
     report: dict[str, object] = {
         "candidates": len(drawn),
         "parameters": parameters | {"eta": RATE, "rounds": rounds},

@@ -44,7 +44,11 @@ tables:
 absent: [borrowers, bureau, transactions]
 {extra}
 """
-CONFIG = Config(target=Target(window_days=30), limits=Limits(least_bads=5), split=Splitting(test_share=0.3))
+CONFIG = Config(
+    target=Target(bad_days=9, indeterminate_days=6, window_days=30),
+    limits=Limits(least_bads=5),
+    split=Splitting(test_share=0.3),
+)
 Build = Callable[..., tuple[Manifest, list[Feature]]]
 
 
