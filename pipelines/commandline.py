@@ -5,6 +5,7 @@ import datetime
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from components.credit.store import Store, access_from_environment, secret
 from pipelines.embedded import embedded_store
 from pipelines.portfolio.generate import generate as generate_portfolio
 from pipelines.results import show_model, show_models, show_run, show_score
-from pipelines.run import LATEST, Order, run
+from pipelines.run import LATEST, Order, run, store_environment
 from pipelines.scoring_service import ask, running_scorer
 
 app = typer.Typer(
@@ -100,11 +101,12 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 8080,
 ) -> None:
     """Serve the champion over HTTP until Ctrl-C: POST /v1/score, Open Inference Protocol, /openapi.json."""
-    from components.score.service import serve as serve_champion
-
     with _registry(run_folder) as (store, verify_key):
         console.print(f"Serving on http://{host}:{port}; Ctrl-C stops.")
-        serve_champion(store.access, verify_key, host, port)
+        listening = {"QUIPU_SCORER_HOST": host, "QUIPU_SCORER_PORT": str(port), "QUIPU_VERIFY_KEY": verify_key}
+        command = [sys.executable, "-m", "components.score"]
+        served = subprocess.run(command, env=os.environ | store_environment(store.access) | listening, check=False)
+    sys.exit(served.returncode)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from components.credit.manifest import Manifest
 from components.credit.store import Store
 
 _HISTORY = ("loans", "repayments", "bureau", "transactions")
-_DECIDED_LATER = {"event_time", "known_at", "decision", "loan_id", "outcome", "outcome_known_at"}
+_DECIDED_LATER = {"decision", "loan_id", "outcome", "outcome_known_at"}
 
 
 def example_document(features: Manifest, clean: Manifest, store: Store) -> dict[str, Any]:

@@ -119,7 +119,7 @@ _PERFORMANCE = """
         coalesce(bool_or(e.charged_off_on <= l.until), FALSE) AS charged_off
     FROM loan l
     LEFT JOIN (
-        SELECT row, loan_id, max(greatest(least(settled_on, until) - due_on, 0)) AS peak
+        SELECT row, loan_id, max(greatest(settled_on - due_on, 0)) AS peak
         FROM (SELECT row, loan_id, until, due_on, coalesce(settled_on, until) AS settled_on FROM settled)
         WHERE due_on <= until
         GROUP BY row, loan_id

@@ -109,6 +109,7 @@ def compare(
             "margin": config.policy.champion_margin,
             "confidence": confidence,
             "approval_share": config.policy.approval_share,
+            "person_decides": config.policy.person_decides,
         },
         "data": {"features": features.sha256, "as_of": features.as_of, "code": features.code},
         "split": {**_notes(features, "split"), "n": len(test), "bads": int(test["bad"].sum())},

@@ -13,7 +13,6 @@ import pytest
 
 from components.credit.config import Config, Limits, Target
 from components.credit.config import Split as Splitting
-from components.credit.contract import TABLES
 from components.credit.dictionary import Feature
 from components.credit.errors import GateStopped, InputError
 from components.credit.features.query import History
@@ -115,7 +114,7 @@ def test_one_row_an_application_with_sample_target_and_features(make: Build, boo
     assert made.columns[10:].tolist() == [*protected, *(feature.name for feature in dictionary)]
     assert features.tables["features"].columns["bad"] == "int8"
     assert (made["bad"].isna() == made["sample"].isin(["unlabelled", "indeterminate"])).all()
-    assert made.loc["a04-0", "bad"] == 1  # 28 % 4 == 0: 90 days late, though the window cuts at 10
+    assert made.loc["a04-0", "bad"] == 1  # paid 90 days late, of which 10 lie within the window
     assert features.notes["samples"] == {
         name: int((made["sample"] == name).sum())
         for name in ("train", "test", "embargo", "unlabelled", "indeterminate", "excluded")
@@ -175,16 +174,15 @@ def test_the_recipe_in_the_notes_serves_one_application(make: Build, book: Rows,
 
 
 def test_a_leak_stops_the_run_unless_someone_answers_for_it(make: Build, book: Rows):
-    leak = {"leak": "  leak: {column: x, type: number, en: Leak, es: Fuga}"}
-    mapping = lender("attributes:\n" + leak["leak"])
-    labels = {
-        each["application_id"]: int(each["application_id"][1:3]) * 7 + int(each["application_id"][4])
-        for each in book["applications"]
-    }
+    mapping = lender("attributes:\n  leak: {column: x, type: number, en: Leak, es: Fuga}")
+
+    def is_bad(application_id: str) -> bool:
+        return (int(application_id[1:3]) * 7 + int(application_id[4])) % 4 == 0
+
     rows = {
         **book,
         "applications": [
-            {**each, "attribute_leak": float(labels[each["application_id"]] % 4 == 0)} for each in book["applications"]
+            {**each, "attribute_leak": float(is_bad(each["application_id"]))} for each in book["applications"]
         ],
     }
     with pytest.raises(GateStopped, match="feature attribute_leak alone"):
@@ -207,7 +205,3 @@ def test_payments_that_settle_nothing_are_warned_of(make: Build, book: Rows, cap
     loose = row("repayments", "2022-03-01", loan_id="l00-0", borrower_id="b00", kind="payment", amount=5)
     make({**book, "repayments": [*book["repayments"], loose]})
     assert "1 payments of partition 0 name neither instalment nor due date" in capsys.readouterr().err
-
-
-def test_tables_of_the_contract_are_all_read_or_absent():
-    assert set(TABLES) == {*arrow({}, recipe_of(lender())), "borrowers", "bureau", "transactions"}
