@@ -89,12 +89,13 @@ def _shift(features: Manifest) -> float:
 def _read(features: Manifest, columns: list[str], store: Store) -> tuple[pa.Table, int]:
     dataset = store.table(features, "features")
     chosen = (ds.field("sample") == "train") & ds.field("bad").is_valid()
-    available = dataset.count_rows(filter=chosen)
     batches = []
-    for batch in dataset.scanner(columns=columns, filter=chosen, batch_size=_BATCH_ROWS).to_batches():
-        if available > MOST_ROWS:
-            place = pd.util.hash_array(batch["borrower_id"].to_numpy(zero_copy_only=False), categorize=False)
-            batch = batch.filter(pa.array(place < np.uint64(2**64 * (MOST_ROWS / available))))
-        batches.append(batch)
+    with store.scanning():
+        available = dataset.count_rows(filter=chosen)
+        for batch in dataset.scanner(columns=columns, filter=chosen, batch_size=_BATCH_ROWS).to_batches():
+            if available > MOST_ROWS:
+                place = pd.util.hash_array(batch["borrower_id"].to_numpy(zero_copy_only=False), categorize=False)
+                batch = batch.filter(pa.array(place < np.uint64(2**64 * (MOST_ROWS / available))))
+            batches.append(batch)
     schema = pa.schema([dataset.schema.field(name) for name in columns])
     return pa.Table.from_batches(batches, schema).sort_by("application_id").combine_chunks(), available

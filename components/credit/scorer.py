@@ -206,6 +206,8 @@ def _engine(saved: _Saved, files: dict[str, bytes], place: str) -> Card | Trees:
     if saved.family == "scorecard":
         if saved.card is None or [binning.feature for binning in saved.card.binnings] != names:
             raise ModelRefused(f"{place}/{MODEL} is a scorecard whose bins do not fit its features; train it again.")
+        if [len(points) for points in saved.card.points] != [len(binning.bins) for binning in saved.card.binnings]:
+            raise ModelRefused(f"{place}/{MODEL} is a scorecard whose points do not fit its bins; train it again.")
         return saved.card
     if saved.encoder is None or [column.feature for column in saved.encoder.columns] != names:
         raise ModelRefused(f"{place}/{MODEL} holds trees whose encoder does not fit its features; train it again.")

@@ -217,30 +217,39 @@ class Store:
 
     def partitions(self, manifest: Manifest, name: str, index: int | None) -> pyarrow.dataset.Dataset:
         """As ``table``, but only the ``index``-th partition of borrowers where one is given."""
-        if name not in manifest.tables:
-            raise StoreError(f"The dataset {manifest.prefix} has no table '{name}'.")
-        parts = manifest.tables[name].parts
-        chosen = parts if index is None else [parts[index]]
-        paths = [f"{manifest.bucket}/{manifest.prefix}/{part.path}" for part in chosen]
         with self.scanning():
-            for part, found in zip(chosen, self.files.get_file_info(paths), strict=True):
-                if found.type is not pyarrow.fs.FileType.File or found.size != part.bytes:
-                    raise StoreError(
-                        f"{found.path} is gone from the store or no longer as it was written; run its stage again."
-                    )
             fragments = [
                 _PARQUET.make_fragment(path, filesystem=self.files, file_size=part.bytes)
-                for path, part in zip(paths, chosen, strict=True)
+                for path, part in self._files(manifest, name, index)
             ]
             return pyarrow.dataset.FileSystemDataset(fragments, fragments[0].physical_schema, _PARQUET, self.files)
 
     def batches(
         self, manifest: Manifest, name: str, index: int | None, columns: list[str]
     ) -> Iterator[pyarrow.RecordBatch]:
-        """Rows of a table, or of its ``index``-th partition, in order and in bounded memory."""
-        rows = self.partitions(manifest, name, index)
+        """Rows of a table, or of its ``index``-th partition, in order; one batch at a time is in memory.
+
+        A dataset's own scan may run ahead of a slow reader by a gigabyte.
+        """
         with self.scanning():
-            yield from rows.to_batches(columns=columns, batch_size=_BATCH_ROWS, batch_readahead=1, fragment_readahead=1)
+            for path, _ in self._files(manifest, name, index):
+                with pyarrow.parquet.ParquetFile(self.files.open_input_file(path), pre_buffer=False) as file:
+                    for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
+                        yield batch.select(columns)
+
+    def _files(self, manifest: Manifest, name: str, index: int | None) -> list[tuple[str, Part]]:
+        """The files of a table or of one partition, which must be there as the manifest says."""
+        if name not in manifest.tables:
+            raise StoreError(f"The dataset {manifest.prefix} has no table '{name}'.")
+        parts = manifest.tables[name].parts
+        chosen = parts if index is None else [parts[index]]
+        paths = [f"{manifest.bucket}/{manifest.prefix}/{part.path}" for part in chosen]
+        for part, found in zip(chosen, self.files.get_file_info(paths), strict=True):
+            if found.type is not pyarrow.fs.FileType.File or found.size != part.bytes:
+                raise StoreError(
+                    f"{found.path} is gone from the store or no longer as it was written; run its stage again."
+                )
+        return list(zip(paths, chosen, strict=True))
 
     @contextmanager
     def scanning(self) -> Iterator[None]:

@@ -22,7 +22,7 @@ from components.credit.features.repayments import ENDING, INSTALMENT, SETTLED
 LABELS = ("good", "bad", "indeterminate", "unlabelled")
 
 
-def end_of(as_of: str, recipe: Recipe) -> str:
+def _end_of(as_of: str, recipe: Recipe) -> str:
     """The end of the as-of day in the lender's zone, as SQL: what is known at or after it does not exist yet."""
     after = datetime.date.fromisoformat(as_of) + datetime.timedelta(days=1)
     midnight = datetime.datetime.combine(after, datetime.time(), ZoneInfo(recipe.time_zone))
@@ -42,7 +42,7 @@ def label_query(target: Target, recipe: Recipe, as_of: str) -> str:
     Returns:
         SQL with the columns application_id, borrower_id, decided_at, decided_day, label.
     """
-    end = end_of(as_of, recipe)
+    end = _end_of(as_of, recipe)
     steps = {"application": _application(target, end), "loan": _loan(recipe, end)}
     if {"loans", "repayments"} & set(recipe.absent):
         steps["performance"] = (
@@ -119,7 +119,7 @@ _PERFORMANCE = """
         coalesce(bool_or(e.charged_off_on <= l.until), FALSE) AS charged_off
     FROM loan l
     LEFT JOIN (
-        SELECT row, loan_id, max(greatest(settled_on - due_on, 0)) AS peak
+        SELECT row, loan_id, max(greatest(least(settled_on, until) - due_on, 0)) AS peak
         FROM (SELECT row, loan_id, until, due_on, coalesce(settled_on, until) AS settled_on FROM settled)
         WHERE due_on <= until
         GROUP BY row, loan_id

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from components.credit.calibration import Calibration, Floats, Integers, Scaling, cut, fit_calibration, sigmoid
-from components.credit.config import Config
+from components.credit.config import Config, Scorecard
 from components.credit.dictionary import Feature
 from components.credit.folds import Folds
 from components.credit.manifest import Manifest
@@ -39,6 +39,11 @@ class Trained:
     report: dict[str, object]
 
 
+def scale(settings: Scorecard) -> Scaling:
+    """The configured scale of points."""
+    return Scaling(float(settings.points), float(settings.odds), float(settings.pdo))
+
+
 def calibrated(log_odds: Floats, bad: Integers, shift: float) -> tuple[Calibration, Floats]:
     """Platt's calibration of out-of-fold log-odds, and what they become by it.
 
@@ -58,7 +63,7 @@ def finish(trained: Trained, training: Training, folds: Folds, config: Config, f
 
     Bands A, B and C part the approved share into thirds, D and E the declined share into halves.
     """
-    scaling = Scaling(config.scorecard.points, config.scorecard.odds, config.scorecard.pdo)
+    scaling = scale(config.scorecard)
     tested = ~np.isnan(trained.out_of_fold)
     share = config.policy.approval_share
     shares = (share / 3, share * 2 / 3, share, share + (1 - share) / 2)

@@ -29,7 +29,7 @@ from components.credit.manifest import Manifest
 from components.credit.mapping import Mapping
 from components.credit.progress import Progress
 from components.credit.store import Store
-from components.credit.target import end_of, label_query
+from components.credit.target import label_query
 from components.feature.leakage import leaks, refuse
 from components.feature.split import assign_samples, check_samples, counted
 
@@ -120,13 +120,7 @@ def _make_part(
 ) -> None:
     """Write ``made-<part>.parquet`` with the features of a partition, and add to ``labels`` what became of it."""
     for name in tables(recipe):
-        connection.register(f"stored_{name}" if name == "applications" else name, store.partitions(clean, name, part))
-    end = end_of(clean.as_of, recipe)
-    # What was asked or decided after the as-of day does not exist yet.
-    connection.execute(
-        "CREATE OR REPLACE TEMP VIEW applications AS "
-        f"SELECT * FROM stored_applications WHERE decided_at < {end} AND known_at < {end}"
-    )
+        connection.register(name, store.partitions(clean, name, part))
     for name in PRICED:
         if name not in recipe.absent:
             check_currencies(name, _earliest(connection, name), recipe)
@@ -145,6 +139,7 @@ def _write_part(
 ) -> None:
     """Write a partition of the feature table, in order of ``application_id``, in row groups of the same size."""
     schema = feature_schema(recipe, features)
+    # Applications of after the as-of day have features but no sample: the join leaves them out.
     columns = ", ".join(_quoted(name) for name in schema.names)
     connection.read_parquet(str(folder / _made(part))).create_view("made_part", replace=True)
     rows = connection.sql(

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from msgspec.structs import replace
 from sklearn.metrics import log_loss
 
 from components.credit.binning import Binning, Columns, fit_binning
@@ -14,7 +15,7 @@ from components.credit.folds import Folds
 from components.credit.progress import Progress
 from components.credit.samples import Training
 from components.credit.scorecard import Card
-from components.credit.trained import Trained, calibrated
+from components.credit.trained import Trained, calibrated, scale
 from components.train_sklearn.regression import Fitted, fit_values
 
 # Strengths of the L2 penalty to choose from, on the sum of the log-likelihood.
@@ -41,10 +42,10 @@ def fit_card(training: Training, features: list[Feature], folds: Folds, config: 
 
     progress.report("scorecard, all rows", share=0.25)
     binnings = _binned(features, training.columns, training.bad, config)
+    _warn_of_wrong_trends(features, binnings, training, config, progress)
     kept = _informative(binnings, config)
     (fitted,) = fit_values(kept, training.columns, training.bad, (PENALTIES[best],))
-    scale = config.scorecard
-    engine = _card(fitted, training.columns, calibration, Scaling(scale.points, scale.odds, scale.pdo))
+    engine = _card(fitted, training.columns, calibration, scale(config.scorecard))
     if not engine.binnings:
         raise GateStopped("No feature tells bads from goods, so no scorecard can be made; check target and mapping.")
     used = {binning.feature for binning in engine.binnings}
@@ -54,9 +55,7 @@ def fit_card(training: Training, features: list[Feature], folds: Folds, config: 
         "log_loss": losses[best],
         "calibration": calibration,
         "left_out": {
-            binning.feature: f"information value {binning.information_value:.4f}"
-            if binning not in kept
-            else "no bin is worth a point"
+            binning.feature: _why_left_out(binning, binning in kept)
             for binning in binnings
             if binning.feature not in used
         },
@@ -72,6 +71,26 @@ def _binned(features: list[Feature], columns: Columns, bad: Integers, config: Co
         fit_binning(feature, columns[feature.name], bad, settings.bins, settings.least_bin_share)
         for feature in features
     ]
+
+
+def _warn_of_wrong_trends(
+    features: list[Feature], binnings: list[Binning], training: Training, config: Config, progress: Progress
+) -> None:
+    """Say which features were left out for their trend alone."""
+    for feature, binning in zip(features, binnings, strict=True):
+        if feature.trend and not binning.cuts and feature.type == "number":
+            (free,) = _binned([replace(feature, trend=None)], training.columns, training.bad, config)
+            if free.information_value >= max(config.scorecard.least_information_value, 0.02):
+                progress.warn(
+                    f"'{feature.name}' tells of risk, but not along its trend '{feature.trend}', so that the scorecard "
+                    "makes no use of it; check the trend and how the feature is mapped."
+                )
+
+
+def _why_left_out(binning: Binning, informative: bool) -> str:
+    if informative:
+        return "no bin is worth a point"
+    return f"information value {max(binning.information_value, 0.0):.4f}"
 
 
 def _informative(binnings: list[Binning], config: Config) -> list[Binning]:

@@ -69,12 +69,12 @@ def test_earlier_loans(features: Features):
     assert (made["term_to_last"], made["refinanced_loans"]) == (2, 1)
 
 
-def test_the_own_loan_is_no_history(features: Features):
-    own = row("loans", "2024-06-14", loan_id="own", application_id="a1")
+@pytest.mark.parametrize(("loan_says", "application_says"), [("a1", None), (None, "own"), ("a1", "own")])
+def test_the_own_loan_is_no_history(features: Features, loan_says: str | None, application_says: str | None):
+    own = row("loans", "2024-06-14", loan_id="own", application_id=loan_says)
     late = instalment("own", 1, "2024-06-01", None)
-    for application in (asked(), asked(loan_id="own")):
-        made = features({"applications": [application], "loans": [own], "repayments": late})
-        assert (made["loans_before"], made["instalments_known"], made["current_days_late"]) == (0, 0, 0)
+    made = features({"applications": [asked(loan_id=application_says)], "loans": [own], "repayments": late})
+    assert (made["loans_before"], made["instalments_known"], made["current_days_late"]) == (0, 0, 0)
 
 
 def test_days_late_are_the_peak_and_closing_resets_nothing(features: Features):

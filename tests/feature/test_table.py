@@ -99,7 +99,10 @@ def make(store: Store, tmp_path: Path) -> Build:
 
 
 def frame(store: Store, features: Manifest) -> pd.DataFrame:
-    return store.table(features, "features").to_table().to_pandas().set_index("application_id").sort_index()
+    made = store.table(features, "features").to_table().to_pandas().set_index("application_id")
+    if len(features.tables["features"].parts) == 1:
+        assert made.index.is_monotonic_increasing
+    return made.sort_index()
 
 
 def test_one_row_an_application_with_sample_target_and_features(make: Build, book: Rows, store: Store):
