@@ -5,7 +5,7 @@ READY := .venv/.ready
 .DEFAULT_GOAL := help
 
 help: ## Show the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv with everything that Quipu needs
 
@@ -13,7 +13,8 @@ $(READY): pyproject.toml images/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	  || { echo "Quipu needs Python 3.11 to 3.13; say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv .venv || { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }
-	$(BIN)/pip install --quiet --disable-pip-version-check -c images/constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r images/constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 
 run: $(READY) ## Run the main job: portfolio, pipeline, report, one scored application
@@ -27,6 +28,20 @@ lint: $(READY) ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+images: $(READY) ## Build the images with podman or docker and say how large they are
+	@$(BIN)/python images/build.py
+
+airflow-setup: .venv-airflow/.ready ## Make .venv-airflow, Airflow's own environment with the provider
+
+.venv-airflow/.ready: airflow/constraints.txt airflow/provider/pyproject.toml
+	$(PYTHON) -m venv .venv-airflow
+	.venv-airflow/bin/pip install --quiet --disable-pip-version-check --no-deps -r airflow/constraints.txt
+	.venv-airflow/bin/pip install --quiet --disable-pip-version-check --no-deps -e airflow/provider
+	@touch $@
+
+airflow-test: .venv-airflow/.ready ## Run the tests of the provider and the DAGs in that environment
+	.venv-airflow/bin/python -m pytest -c tests/dags/pytest.ini tests/dags
+
 compile: $(READY) ## Compile the components and pipelines to YAML again
 	$(BIN)/python -m pipelines.compiled
 
@@ -36,6 +51,6 @@ constraints: $(READY) ## Pin the newest versions that fit together
 	  --output-file images/constraints.txt pyproject.toml
 
 clean: ## Remove .venv, runs and build results
-	rm -rf .venv runs build
+	rm -rf .venv .venv-airflow runs build
 
-.PHONY: help setup run test lint compile constraints clean
+.PHONY: help setup run test lint images airflow-setup airflow-test compile constraints clean

@@ -48,6 +48,7 @@ def embedded_store(folder: Path) -> Iterator[Access]:
         log = stack.enter_context((folder / "server.log").open("ab"))
         # Its own session: Ctrl-C reaches the runner, which ends the server when the stages have ended.
         server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        stack.callback(_forget_sockets, ports)
         stack.callback(_end, server)
         access = Access(f"127.0.0.1:{ports['s3']}", access_key, secret_key)
         _wait_until_ready(server, ports, folder / "server.log")
@@ -117,3 +118,9 @@ def _end(server: "subprocess.Popen[bytes]") -> None:
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, signal.SIGKILL)
             server.wait()
+
+
+def _forget_sockets(ports: dict[str, int]) -> None:
+    """Remove the Unix sockets that a killed server leaves in the system's temporary folder."""
+    for role in ("s3", "master", "volume", "filer"):
+        Path("/tmp", f"seaweedfs-{role}-grpc-{ports[f'{role}_grpc']}.sock").unlink(missing_ok=True)  # noqa: S108

@@ -77,15 +77,22 @@ def fit_calibration(log_odds: Floats, bad: Integers) -> Calibration:
 
 
 def _newton(design: Floats, targets: Floats, offset: Floats) -> list[float]:
-    """Coefficients of a logistic regression of a few columns."""
+    """Coefficients of a logistic regression of a few columns, by Newton's method with halved steps."""
+
+    def loss(coefficients: Floats) -> float:
+        log_odds = offset + design @ coefficients
+        return float(np.logaddexp(0, log_odds).sum() - targets @ log_odds)
+
     coefficients = np.zeros(design.shape[1])
     for _ in range(50):
         probability = sigmoid(offset + design @ coefficients)
         weight = np.maximum(probability * (1 - probability), 1e-9)
         step = np.linalg.solve((design.T * weight) @ design, design.T @ (targets - probability))
-        # a step of more than 5 log-odds is a jump out of the region where the quadratic holds
-        coefficients += step * min(1.0, 5 / max(float(np.abs(step).max()), 1e-9))
-        if np.abs(step).max() < 1e-10:
+        reached = loss(coefficients)
+        while np.abs(step).max() > 1e-10 and loss(coefficients + step) > reached:
+            step = step / 2
+        coefficients = coefficients + step
+        if np.abs(step).max() <= 1e-10:
             break
     return [float(value) for value in coefficients]
 

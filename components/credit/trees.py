@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 Matrix = NDArray[np.float32]
 
-# Beyond it a value counts as it: infinities too, and any split above it parts missing values from all others.
-_GREATEST = 1e38
+# Beyond it a value counts as it, infinities too; a sum over all rows still fits a float32.
+_GREATEST = 1e30
 # Keeps the log-odds of a forest's probability finite, without ties: 0 and 1 become -6.9 and 6.9.
 _SMOOTHING = 1e-3
 # Rows that a category needs to have a rank of its own.
