@@ -11,6 +11,8 @@ from components.credit.errors import GateStopped
 
 # Share of the rows, by time, that every ordered fold may learn from.
 _FIRST = 0.4
+# Bads, and goods, without which a span of time says nothing of a model; drawn folds have an even share of them.
+_LEAST_OF_A_SPAN = 10
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def make_folds(borrowers: np.ndarray, decided_at: np.ndarray, bad: Integers, cou
     """Folds grouped by borrower, and ordered by time where there is time.
 
     Ordered: the later 60 % of the rows are cut into ``count`` spans; each is tested with what was decided before it,
-    without the rows of its own borrowers. Where decisions have too few times, or a span would lack bads or goods,
+    without the rows of its own borrowers. Where decisions have too few times, or a span has too few bads or goods,
     borrowers are dealt out at random, an even share of the bads to each fold.
 
     Args:
@@ -58,10 +60,10 @@ def make_folds(borrowers: np.ndarray, decided_at: np.ndarray, bad: Integers, cou
     """
     _, person = np.unique(borrowers, return_inverse=True)
     ordered = _ordered(person, np.asarray(decided_at).astype("datetime64[us]").astype(np.int64), count)
-    if _testable(ordered, bad):
+    if _testable(ordered, bad, _LEAST_OF_A_SPAN):
         return Folds("ordered", ordered)
     dealt = _dealt(person, bad, count, seed)
-    if _testable(dealt, bad):
+    if _testable(dealt, bad, 1):
         return Folds("random", dealt)
     raise GateStopped(
         f"The bads or the goods of the training sample are those of fewer borrowers than the {count} folds of the "
@@ -93,6 +95,6 @@ def _dealt(person: Integers, bad: Integers, count: int, seed: int) -> list[Fold]
     return [Fold(np.flatnonzero(place != k), np.flatnonzero(place == k)) for k in range(count)]
 
 
-def _testable(folds: list[Fold], bad: Integers) -> bool:
-    """Whether each fold has bads and goods on both sides."""
-    return all(0 < bad[rows].sum() < len(rows) for fold in folds for rows in (fold.train, fold.test))
+def _testable(folds: list[Fold], bad: Integers, least: int) -> bool:
+    """Whether each fold has so many bads and goods on both sides."""
+    return all(least <= bad[rows].sum() <= len(rows) - least for fold in folds for rows in (fold.train, fold.test))

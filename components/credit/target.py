@@ -86,19 +86,20 @@ def _application(target: Target, end: str) -> str:
 
 def _loan(recipe: Recipe, end: str) -> str:
     """SQL of the loans that were disbursed for an application, whichever of the two tables says so."""
-    of_application = "SELECT row, loan_id, until FROM application WHERE loan_id IS NOT NULL"
-    if "loans" in recipe.absent:
-        return of_application
-    return f"""{of_application} UNION
-        SELECT a.row, l.loan_id, a.until
-        FROM application a JOIN loans l ON l.application_id = a.application_id AND l.known_at < {end}
-    """
+    found = "SELECT row, loan_id, until FROM application WHERE loan_id IS NOT NULL"
+    if "loans" not in recipe.absent:
+        found += f""" UNION
+            SELECT a.row, l.loan_id, a.until
+            FROM loans l JOIN application a ON l.application_id = a.application_id AND l.known_at < {end}
+        """
+    return f"SELECT *, row_number() OVER (PARTITION BY row ORDER BY loan_id) AS nth FROM ({found})"
 
 
 def _event(end: str) -> str:
     return f"""
-        SELECT l.row, l.loan_id, l.until, r.kind, r.instalment, r.due_on, local_day(r.event_time) AS day, r.amount
-        FROM loan l JOIN repayments r ON r.loan_id = l.loan_id AND r.known_at < {end}
+        SELECT l.row, l.nth, l.until, r.kind, r.due_on, local_day(r.event_time) AS day, r.amount,
+            coalesce(r.instalment, r.due_on - DATE '1900-01-01') AS number
+        FROM repayments r JOIN loan l ON r.loan_id = l.loan_id AND r.known_at < {end}
     """
 
 
@@ -106,8 +107,8 @@ def _renewed(end: str) -> str:
     """SQL of the loans that another one replaced within the window."""
     return f"""
         SELECT l.row, bool_or(n.kind = 'refinanced') AS refinanced, bool_or(n.kind = 'reprogrammed') AS reprogrammed
-        FROM loan l
-        JOIN loans n ON n.replaces_loan_id = l.loan_id AND n.known_at < {end} AND local_day(n.event_time) <= l.until
+        FROM loans n
+        JOIN loan l ON n.replaces_loan_id = l.loan_id AND n.known_at < {end} AND local_day(n.event_time) <= l.until
         GROUP BY l.row
     """
 
@@ -119,12 +120,12 @@ _PERFORMANCE = """
         coalesce(bool_or(e.charged_off_on <= l.until), FALSE) AS charged_off
     FROM loan l
     LEFT JOIN (
-        SELECT row, loan_id, max(greatest(least(settled_on, until) - due_on, 0)) AS peak
-        FROM (SELECT row, loan_id, until, due_on, coalesce(settled_on, until) AS settled_on FROM settled)
+        SELECT row, nth, max(greatest(least(coalesce(settled_on, until), until) - due_on, 0)) AS peak
+        FROM settled
         WHERE due_on <= until
-        GROUP BY row, loan_id
-    ) s ON s.row = l.row AND s.loan_id = l.loan_id
-    LEFT JOIN ending e ON e.row = l.row AND e.loan_id = l.loan_id
+        GROUP BY row, nth
+    ) s ON s.row = l.row AND s.nth = l.nth
+    LEFT JOIN ending e ON e.row = l.row AND e.nth = l.nth
     LEFT JOIN renewed r ON r.row = l.row
     GROUP BY l.row
 """

@@ -51,6 +51,12 @@ def test_the_deal_depends_on_the_seed_alone() -> None:
     assert one != other
 
 
+def test_a_span_of_few_bads_is_no_fold() -> None:
+    borrowers, decided_at, bad = _book(2_000, 1_900, 8)
+    bad[np.flatnonzero(bad)[60:]] = 0
+    assert make_folds(borrowers, decided_at, bad, 4, 1).kind == "random"
+
+
 def test_every_fold_gets_bads_where_they_are_few() -> None:
     bad = np.zeros(400, dtype=np.int64)
     bad[:6] = 1

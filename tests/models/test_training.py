@@ -20,7 +20,8 @@ from components.train_xgboost.training import train as train_xgboost
 from tests.models.book import CONFIG, DICTIONARY, NAMES, make_rows
 from tests.models.conftest import Publish
 
-QUICK = Config(seed=1, limits=Limits(least_bads=20), search=Search(folds=3, forest_candidates=1, xgboost_candidates=2))
+SEARCH = Search(folds=3, forest_candidates=1, xgboost_candidates=2, xgboost_space={"max_depth": [2, 3]})
+QUICK = Config(seed=1, limits=Limits(least_bads=20), search=SEARCH)
 PROGRESS = Progress("train")
 
 

@@ -8,8 +8,8 @@ from components.credit.features.definition import Definition, Source, ratio
 
 PROFILE = """
     SELECT a.row, a.decided_day, b.* EXCLUDE (borrower_id, event_time, known_at)
-    FROM application a
-    JOIN borrowers b ON b.borrower_id = a.borrower_id AND b.known_at <= a.decided_at
+    FROM borrowers b
+    JOIN application a ON b.borrower_id = a.borrower_id AND b.known_at <= a.decided_at
     QUALIFY row_number() OVER (PARTITION BY a.row ORDER BY b.event_time DESC, b.known_at DESC) = 1
 """
 

@@ -14,8 +14,8 @@ REPORT = f"""
     SELECT a.row, a.asked, a.income, a.total_due, a.term_days, b.*,
         year(local_day(b.event_time)) * 12 + month(local_day(b.event_time)) AS month_number,
         CAST(max(month_number) OVER (PARTITION BY a.row) - month_number AS INTEGER) AS behind
-    FROM application a
-    JOIN priced_bureau b ON b.borrower_id = a.borrower_id AND b.known_at <= a.decided_at
+    FROM priced_bureau b
+    JOIN application a ON b.borrower_id = a.borrower_id AND b.known_at <= a.decided_at
         AND b.event_time > a.decided_at - to_days({MONTHS * 31})
 """
 

@@ -7,8 +7,8 @@ LOAN = """
     SELECT a.row, a.decided_at, a.decided_day, a.asked, a.total_due AS asked_total_due, a.term_days AS asked_term,
         l.loan_id, local_day(l.event_time) AS lent_day, l.principal, l.total_due, l.term_days, l.kind,
         row_number() OVER (PARTITION BY a.row ORDER BY l.event_time DESC, l.loan_id DESC) AS nth
-    FROM application a
-    JOIN priced_loans l ON l.borrower_id = a.borrower_id AND l.known_at <= a.decided_at
+    FROM priced_loans l
+    JOIN application a ON l.borrower_id = a.borrower_id AND l.known_at <= a.decided_at
     WHERE l.loan_id IS DISTINCT FROM a.loan_id AND l.application_id IS DISTINCT FROM a.application_id
 """
 

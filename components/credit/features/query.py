@@ -92,6 +92,9 @@ def connect(recipe: Recipe, *, threads: int, memory: str, spill: str = "") -> du
     """
     connection = duckdb.connect(config={"threads": threads, "memory_limit": memory, "temp_directory": spill})
     connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
+    # DuckDB does not know how many rows Arrow will bring, and would hold the large table of a join in memory: the
+    # queries name the small one last, and stay as they are written.
+    connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
     zone = recipe.time_zone.replace("'", "''")
     connection.execute(f"CREATE MACRO local_day(moment) AS CAST(moment AT TIME ZONE '{zone}' AS DATE)")
     connection.execute(

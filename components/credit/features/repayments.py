@@ -7,47 +7,49 @@ They are kept per instalment, so closing a loan does not wipe out how late it wa
 
 from components.credit.features.definition import Definition, Source, ratio
 
-# `until` is the day up to which one looks: here the decision; for the target (credit/target.py) the window's end.
+# `nth` tells the loans of an application from each other, and `number` the instalments of a loan: by their number, or
+# where there is none by their due date. `until` is the day up to which one looks: here the decision; for the target
+# (credit/target.py) the window's end.
 EVENT = """
-    SELECT l.row, l.loan_id, l.decided_day AS until, r.kind, r.instalment, r.due_on, local_day(r.event_time) AS day,
-        r.amount
-    FROM loan l
-    JOIN repayments r ON r.loan_id = l.loan_id AND r.known_at <= l.decided_at
+    SELECT l.row, l.nth, l.decided_day AS until, r.kind, r.due_on, local_day(r.event_time) AS day, r.amount,
+        coalesce(r.instalment, r.due_on - DATE '1900-01-01') AS number
+    FROM repayments r
+    JOIN loan l ON r.loan_id = l.loan_id AND r.known_at <= l.decided_at
 """
 
 # What was due and what was paid are compared in the loan's own currency. An instalment paid to 99 % is paid: that is
 # what lenders forgive as rounding.
 INSTALMENT = """
-    SELECT row, loan_id, min(until) AS until, min(coalesce(due_on, CASE WHEN kind = 'due' THEN day END)) AS due_on,
+    SELECT row, nth, min(until) AS until, min(coalesce(due_on, CASE WHEN kind = 'due' THEN day END)) AS due_on,
         sum(CASE WHEN kind = 'due' THEN amount END) AS due,
         sum(CASE WHEN kind = 'payment' THEN amount END) AS paid,
         max(CASE WHEN kind = 'payment' THEN day END) AS last_paid_on,
         CASE WHEN due IS NULL OR paid IS NULL OR paid >= due * 0.99 THEN last_paid_on END AS paid_on
     FROM event
     WHERE kind IN ('due', 'payment')
-    GROUP BY row, loan_id, instalment, CASE WHEN instalment IS NULL THEN due_on END
+    GROUP BY row, nth, number
 """
 
 ENDING = """
-    SELECT row, loan_id, max(CASE WHEN kind = 'closing' THEN day END) AS closed_on,
+    SELECT row, nth, max(CASE WHEN kind = 'closing' THEN day END) AS closed_on,
         min(CASE WHEN kind = 'refinancing' THEN day END) AS refinanced_on,
         min(CASE WHEN kind IN ('write_off', 'judicial') THEN day END) AS charged_off_on
     FROM event
     WHERE kind NOT IN ('due', 'payment')
-    GROUP BY row, loan_id
+    GROUP BY row, nth
 """
 
 # Instalments that fall due after the day up to which one looks count only where they are paid already.
 SETTLED = """
-    SELECT i.row, i.loan_id, i.until, i.due_on, coalesce(i.paid_on, e.closed_on) AS settled_on,
+    SELECT i.row, i.nth, i.until, i.due_on, coalesce(i.paid_on, e.closed_on) AS settled_on,
         coalesce(settled_on, CASE WHEN i.due_on < i.until THEN i.until END) - i.due_on AS days,
         CASE WHEN days IS NOT NULL THEN greatest(days, 0) END AS days_late
     FROM instalment i
-    LEFT JOIN ending e ON e.row = i.row AND e.loan_id = i.loan_id
+    LEFT JOIN ending e ON e.row = i.row AND e.nth = i.nth
 """
 
 REPAID = """
-    SELECT row, loan_id, count(days) AS known, sum(days) AS sum_days, count_if(days > 0) AS late,
+    SELECT row, nth, count(days) AS known, sum(days) AS sum_days, count_if(days > 0) AS late,
         count_if(days > 8) AS late_8, max(days_late) AS peak, sum(days_late) AS sum_late,
         max(CASE WHEN due_on > until - 365 THEN days_late END) AS peak_12m,
         sum(CASE WHEN due_on > until - 180 THEN days_late END) AS sum_late_6m,
@@ -57,18 +59,18 @@ REPAID = """
         max(CASE WHEN days > 8 THEN due_on END) AS last_late_on,
         arg_min(days, CAST(due_on - DATE '1900-01-01' AS BIGINT) * 100000 + days) AS first_days
     FROM settled
-    GROUP BY row, loan_id
+    GROUP BY row, nth
 """
 
 # One row an earlier loan, with how it was repaid as far as that was known at the decision.
 EARLIER_LOAN = """
-    SELECT l.*, r.* EXCLUDE (row, loan_id), e.closed_on, e.refinanced_on, e.charged_off_on,
+    SELECT l.*, r.* EXCLUDE (row, nth), e.closed_on, e.refinanced_on, e.charged_off_on,
         coalesce(e.closed_on, CASE WHEN l.decided_day > l.lent_day + l.term_days THEN l.decided_day END)
             - (l.lent_day + l.term_days) AS end_days,
         coalesce(r.peak, CASE WHEN end_days IS NOT NULL THEN greatest(end_days, 0) END) AS peak_or_end
     FROM loan l
-    LEFT JOIN repaid r ON r.row = l.row AND r.loan_id = l.loan_id
-    LEFT JOIN ending e ON e.row = l.row AND e.loan_id = l.loan_id
+    LEFT JOIN repaid r ON r.row = l.row AND r.nth = l.nth
+    LEFT JOIN ending e ON e.row = l.row AND e.nth = l.nth
 """
 
 

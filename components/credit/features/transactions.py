@@ -18,8 +18,8 @@ MOVEMENT = f"""
         CASE WHEN t.direction = 'out' THEN t.amount END AS outflow,
         CASE WHEN t.kind IN ('utility', 'rent') AND t.due_on IS NOT NULL
             THEN greatest(local_day(t.event_time) - t.due_on, 0) END AS days_late
-    FROM application a
-    JOIN priced_transactions t ON t.borrower_id = a.borrower_id AND t.known_at <= a.decided_at
+    FROM priced_transactions t
+    JOIN application a ON t.borrower_id = a.borrower_id AND t.known_at <= a.decided_at
         AND t.event_time > a.decided_at - to_days({MONTHS * 30})
 """
 
