@@ -70,7 +70,7 @@ def fit_values(binnings: list[Binning], columns: Columns, bad: Integers, penalti
     with threadpool_limits(1):
         for penalty in reversed(penalties):  # each starts where a stronger one ended
             solved = minimize(
-                loss, start, (penalty,), "L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": 500, "ftol": 1e-9}
+                loss, start, (penalty,), "L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": 500, "ftol": 1e-8}
             )
             start = solved.x
             found.append(_centred(binnings, np.split(steps @ start[1:], first[1:]), float(start[0]), indices))

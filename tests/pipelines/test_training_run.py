@@ -17,7 +17,7 @@ FIGURES = {"auc", "auc_low", "auc_high", "ks", "gini", "brier", "accuracy", "pre
 
 
 def processes_of(folder: Path) -> list[str]:
-    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["ps", "-ewwo", "pid,args"], capture_output=True, text=True, check=True).stdout
     return [line for line in listed.splitlines() if str(folder) in line]
 
 
