@@ -27,9 +27,9 @@ class Columns(Protocol):
 
 MISSING, OTHER = "missing", "other"
 # A feature's values are first put into so many fine bins, of which the bins are then joined.
-_FINE_BINS = 100
-# Log-likelihood that a trend with a turn, or none at all, must win over a simple one: on real books, less is noise.
-_MARGINS: dict[Trend, float] = {"increasing": 0.0, "decreasing": 0.0, "peak": 8.0, "valley": 8.0, "free": 33.0}
+_FINE_BINS = 64
+# Log-likelihood that one turn, or any number of them, must win over a plain trend: on real books, less is noise.
+_TURN, _FREE = 8.0, 33.0
 # Bads (or goods, where they are fewer) of average rows that each bin is smoothed with: none is ever pure.
 _SMOOTHING = 0.5
 
@@ -147,8 +147,13 @@ def _best_trend(feature: Feature, rows: Floats, bads: Floats, least: int, most: 
         return feature.trend or "free", [0]
     if feature.trend:
         return feature.trend, best_segments(rows, bads, least, most, feature.trend)[0]
-    found = {trend: best_segments(rows, bads, least, most, trend) for trend in _MARGINS}
-    chosen = max(found, key=lambda trend: found[trend][1] - _MARGINS[trend])
+    margins: dict[Trend, float] = {"increasing": 0.0, "decreasing": 0.0, "free": _FREE}
+    found = {trend: best_segments(rows, bads, least, most, trend) for trend in margins}
+    # what even free segments do not win, no turn does
+    if found["free"][1] > max(found["increasing"][1], found["decreasing"][1]) + _TURN:
+        margins |= {"peak": _TURN, "valley": _TURN}
+        found |= {trend: best_segments(rows, bads, least, most, trend) for trend in margins if trend not in found}
+    chosen = max(found, key=lambda trend: found[trend][1] - margins[trend])
     return chosen, found[chosen][0]
 
 
