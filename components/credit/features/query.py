@@ -8,7 +8,6 @@ scorer, over Arrow tables in memory; the values are the same to the bit.
 
 import datetime
 from collections.abc import Iterator
-from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -59,7 +58,8 @@ def query(recipe: Recipe) -> str:
     thin_file, protected_*, then the features of ``dictionary``. Amounts are in the recipe's currency.
     """
     used = sources(recipe)
-    steps = {f"priced_{name}": _priced(recipe, name) for name in tables(recipe) if name in PRICED}
+    steps = {"rates": _rates(recipe)} if recipe.rates else {}
+    steps |= {f"priced_{name}": _priced(recipe, name) for name in tables(recipe) if name in PRICED}
     steps["application"] = _application(recipe)
     for source in used:
         steps |= source.steps
@@ -95,12 +95,7 @@ def connect(recipe: Recipe, *, threads: int, memory: str, spill: str = "") -> du
     # DuckDB does not know how many rows Arrow will bring, and would hold the large table of a join in memory: the
     # queries name the small one last, and stay as they are written.
     connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
-    zone = recipe.time_zone.replace("'", "''")
-    connection.execute(f"CREATE MACRO local_day(moment) AS CAST(moment AT TIME ZONE '{zone}' AS DATE)")
-    connection.execute(
-        "CREATE TABLE rates (currency VARCHAR, since TIMESTAMPTZ, until TIMESTAMPTZ, rate DECIMAL(18, 8))"
-    )
-    connection.executemany("INSERT INTO rates VALUES (?, ?::TIMESTAMPTZ, ?::TIMESTAMPTZ, ?)", list(_rates(recipe)))
+    connection.execute(f"CREATE MACRO local_day(moment) AS CAST(moment AT TIME ZONE {_text(recipe.time_zone)} AS DATE)")
     return connection
 
 
@@ -201,14 +196,19 @@ def _priced(recipe: Recipe, table: str) -> str:
     )
 
 
-def _rates(recipe: Recipe) -> Iterator[tuple[str, str, str, Decimal]]:
-    """Each rate with the span in which it holds."""
-    yield recipe.currency, "-infinity", "infinity", Decimal(1)
+def _rates(recipe: Recipe) -> str:
+    """SQL of each rate with the span in which it holds."""
+    spans = [(recipe.currency, "-infinity", "infinity", 1.0)]
     for currency in sorted({rate.currency for rate in recipe.rates} - {recipe.currency}):
         dated = sorted((rate.since, rate.rate) for rate in recipe.rates if rate.currency == currency)
         starts = [_midnight(since, recipe).isoformat() for since, _ in dated]
         for since, until, (_, rate) in zip(starts, [*starts[1:], "infinity"], dated, strict=True):
-            yield currency, since, until, Decimal(str(rate))
+            spans.append((currency, since, until, rate))
+    values = ", ".join(
+        f"({_text(currency)}, TIMESTAMPTZ '{since}', TIMESTAMPTZ '{until}', CAST('{rate}' AS DECIMAL(18, 8)))"
+        for currency, since, until, rate in spans
+    )
+    return f"SELECT * FROM (VALUES {values}) AS rates (currency, since, until, rate)"
 
 
 def _midnight(day: datetime.date, recipe: Recipe) -> datetime.datetime:
@@ -222,7 +222,7 @@ def _application(recipe: Recipe) -> str:
     SELECT row_number() OVER (ORDER BY application_id) AS row, application_id, borrower_id, decided_at,
         local_day(decided_at) AS decided_day, loan_id, decision, incumbent_score, amount AS asked, total_due, term_days,
         product, purpose, channel, declared_income AS income, declared_expenses AS expenses,
-        currency <> '{recipe.currency}' AS foreign_currency{attributes}
+        currency <> {_text(recipe.currency)} AS foreign_currency{attributes}
     FROM priced_applications
 """
 
@@ -243,7 +243,7 @@ def _columns(recipe: Recipe, used: list[Source]) -> Iterator[tuple[str, str]]:
     yield "application_id", "application_id"
     yield "borrower_id", "borrower_id"
     yield "decided_at", "decided_at"
-    yield f"'{recipe.currency}'", "currency"
+    yield _text(recipe.currency), "currency"
     yield "asked_amount", "amount"
     yield "decision", "decision"
     yield "incumbent_score", "incumbent_score"
@@ -290,6 +290,11 @@ def application_schema(recipe: Recipe) -> pa.Schema:
         for name, attribute in sorted(recipe.attributes.items())
     ]
     return pa.schema([*TABLES["applications"].schema, *(pa.field(*attribute) for attribute in attributes)])
+
+
+def _text(value: str) -> str:
+    """A text as a constant of SQL."""
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _quoted(name: str) -> str:
