@@ -31,8 +31,3 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("real data not at hand: no ../shared/data beside the checkout")
     return folder
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the features' tests first: one of them fails after others in the same process, for a cause not yet found."""
-    items.sort(key=lambda item: "feature" not in item.path.parts)

@@ -113,9 +113,9 @@ class Scorecard(Struct, forbid_unknown_fields=True, frozen=True):
     points: float = 600
     odds: Annotated[float, Meta(gt=0)] = 30
     pdo: Annotated[float, Meta(gt=0)] = 20
-    bins: Annotated[int, Meta(ge=2, le=50)] = 8
-    least_bin_share: Share = 0.03
-    least_information_value: float = 0.01
+    bins: Annotated[int, Meta(ge=2, le=50)] = 10
+    least_bin_share: Share = 0.02
+    least_information_value: float = 0.005
 
 
 class Policy(Struct, forbid_unknown_fields=True, frozen=True):

@@ -2,7 +2,9 @@
 
 Out of time, the latest decisions are the test set. An embargo before it, as long as the performance window, leaves
 only such applications to train on whose outcome was known when the test set began. A borrower with applications on
-both sides stays in the test set alone: the test set must look like what comes, while training can spare a few rows.
+both sides stays in the test set alone, so that it looks like what comes. This has a price: who comes back has mostly
+paid well, so the training set keeps a greater share of bads than there was. The rows and bads of the sample
+``excluded`` say how much.
 """
 # ruff: noqa: S608 - the SQL is made of numbers and days, never of a text from outside
 

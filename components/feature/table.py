@@ -1,7 +1,6 @@
 """The feature stage: one row an application, with its features, its target and its sample."""
 # ruff: noqa: S608 - the SQL is made of the contract's and the dictionary's names, quoted, never of a value
 
-import datetime
 import hashlib
 import tempfile
 from collections.abc import Iterator
@@ -201,11 +200,11 @@ def _telling(connection: duckdb.DuckDBPyConnection, features: list[Feature]) -> 
     ]
 
 
-def _earliest(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, datetime.datetime]:
-    """Time of a table's earliest row in each currency."""
-    found = connection.execute(f"SELECT currency, epoch_us(min(event_time)) FROM {table} GROUP BY currency").fetchall()
-    epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-    return {currency: epoch + datetime.timedelta(microseconds=since) for currency, since in found}
+def _earliest(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, int]:
+    """Time of a table's earliest row in each currency, in microseconds since 1970."""
+    return dict(
+        connection.execute(f"SELECT currency, epoch_us(min(event_time)) FROM {table} GROUP BY currency").fetchall()
+    )
 
 
 def _warn_of_loose_payments(connection: duckdb.DuckDBPyConnection, part: int, progress: Progress) -> None:

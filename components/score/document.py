@@ -163,6 +163,9 @@ def _table(table: str, section: str, rows: Sequence[Any], implied: Mapping[str, 
         elif field.name in implied:
             values = [implied[field.name] if value is None else value for value in values]
         filled[field.name] = values
+    for field in TABLES[table].fields:
+        if field.type == TIME:  # pyarrow forgets the offset of other zones once pandera has been imported
+            filled[field.name] = [value and value.astimezone(datetime.UTC) for value in filled[field.name]]
     return pa.table(filled, schema=TABLES[table].schema)
 
 

@@ -103,7 +103,9 @@ def load_model(store: Store, version: str, verify_key: str) -> Model:
     """
     package, scorer = fetch(store, version, verify_key)
     recipe = _recipe(scorer, version)
-    model = Model(package, scorer, recipe, History(recipe) if recipe else None)
+    model = Model(
+        package, scorer, recipe, History(recipe, [feature.name for feature in scorer.features]) if recipe else None
+    )
     _try_out(model)
     return model
 

@@ -27,9 +27,9 @@ _KEYS = {"repayments": "repayment_id", "transactions": "transaction_id"}
 
 
 def moment(text: str) -> datetime.datetime:
-    """A time of Lima from text; a day alone is its noon."""
+    """A time of Lima from text, in UTC; a day alone is its noon."""
     found = datetime.datetime.fromisoformat(text if "T" in text else f"{text}T12:00")
-    return found.replace(tzinfo=datetime.timezone(datetime.timedelta(hours=-5)))
+    return found.replace(tzinfo=datetime.timezone(datetime.timedelta(hours=-5))).astimezone(datetime.UTC)
 
 
 def row(table: str, at: str, **changes: Any) -> Row:

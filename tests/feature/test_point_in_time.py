@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 import pytest
 
 from components.credit.contract import TABLES
-from components.credit.features.query import History
+from components.credit.features.query import History, dictionary
 from tests.feature.histories import PERU, Row, Rows, arrow, batch, instalment, moment, row
 
 HISTORY = ("borrowers", "loans", "repayments", "bureau", "transactions")
+FEATURES = {feature.name for feature in dictionary(PERU)}
 KINDS = TABLES["transactions"].field("kind").allowed
 
 
@@ -190,6 +191,16 @@ def test_one_application_in_the_scorer_has_the_bits_of_the_batch(book: Rows, pla
         }
         single = planned.features_of(arrow({**own, "applications": [application]}, PERU))
         assert not moved(single, made.slice(index, 1))
+
+
+def test_features_that_a_model_does_not_take_change_no_bit_of_the_others(book: Rows, planned: History):
+    rows = arrow(ids(book), PERU)
+    wanted = ["loans_before", "mean_days_late", "bureau_debt_growth", "inflow_variation", "sector"]
+    history = History(PERU, wanted)
+    few, every = history.features_of(rows), planned.features_of(rows)
+    history.close()
+    assert few.column_names == [name for name in every.column_names if name in wanted or name not in FEATURES]
+    assert not moved(few, every.select(few.column_names))
 
 
 def test_one_call_of_the_scorer_leaves_nothing_to_the_next(planned: History):

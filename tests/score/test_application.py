@@ -195,3 +195,12 @@ def test_the_trial_rows_do_not_leave_anything_behind(numbers: Model, document: d
     told(numbers, {"application": {"amount": 800}})
     assert told(numbers, document) == first
     assert np.isfinite(first[1]["probability"])
+
+
+def test_a_time_of_another_zone_is_the_same_moment(numbers: Model, document: dict[str, Any]) -> None:
+    import pandera.polars  # noqa: F401 - with it, pyarrow forgets the offset of times that are not in UTC
+
+    document["application"]["decided_at"] = "2024-06-15T20:00:00Z"
+    in_utc = tables(document, numbers.recipe)["applications"]
+    document["application"]["decided_at"] = "2024-06-15T15:00:00-05:00"
+    assert tables(document, numbers.recipe)["applications"].equals(in_utc)

@@ -7,7 +7,7 @@ scorer, over Arrow tables in memory; the values are the same to the bit.
 # ruff: noqa: S608 - the SQL is made of the contract's names and of quoted attributes, never of a value
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -104,19 +104,27 @@ class History:
 
     The query is planned once and the tables are exchanged under it, which saves most of the time of one application.
     One instance serves one thread.
+
+    Args:
+        recipe: What to know of the lender.
+        wanted: Names of the features that a model takes: what it does not take is not computed. None means all.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, wanted: Collection[str] | None = None) -> None:
         self._recipe = recipe
         self._connection = connect(recipe, threads=1, memory="512MB")
         self._slots = {name: _Slot(TABLES[name].schema.empty_table()) for name in tables(recipe)}
         self._slots["applications"].table = application_schema(recipe).empty_table()
         for name, slot in self._slots.items():
             self._connection.register(name, slot)
-        self._connection.execute(f"PREPARE features AS {query(recipe)}")
+        unwanted = [] if wanted is None else [each.name for each in dictionary(recipe) if each.name not in wanted]
+        excluded = f"EXCLUDE ({', '.join(map(_quoted, unwanted))})" if unwanted else ""
+        self._connection.execute(
+            f"PREPARE features AS SELECT * {excluded} FROM ({query(recipe)}) ORDER BY application_id"
+        )
 
     def features_of(self, rows: dict[str, pa.Table]) -> pa.Table:
-        """One row an application, in order of ``application_id``, with the columns of ``query``.
+        """One row an application, in order of ``application_id``, with the columns of ``query``, unwanted ones apart.
 
         Args:
             rows: ``applications`` and, by name, what is known of their borrowers, each with the columns of the
@@ -128,12 +136,7 @@ class History:
         for name, slot in self._slots.items():
             slot.table = rows[name] if name in rows else TABLES[name].schema.empty_table()
             if name in PRICED:
-                found = slot.table.group_by("currency").aggregate([("event_time", "min")])
-                check_currencies(
-                    name,
-                    dict(zip(found["currency"].to_pylist(), found["event_time_min"].to_pylist(), strict=True)),
-                    self._recipe,
-                )
+                check_currencies(name, _earliest(slot.table), self._recipe)
         return self._connection.sql("EXECUTE features").to_arrow_table()
 
     def close(self) -> None:
@@ -154,20 +157,19 @@ class _Slot:
         return self.table.schema.__arrow_c_schema__()
 
 
-def check_currencies(table: str, earliest: dict[str, datetime.datetime], recipe: Recipe) -> None:
+def check_currencies(table: str, earliest: dict[str, int], recipe: Recipe) -> None:
     """Refuse amounts that cannot be converted.
 
     Args:
         table: Table, for the message.
-        earliest: Time of the earliest row in each currency.
+        earliest: Time of the earliest row in each currency, in microseconds since 1970.
         recipe: Where the rates stand.
 
     Raises:
         InputError: There is no rate of a currency, or none yet at that time.
     """
-    for currency, moment in sorted(earliest.items()):
-        if currency == recipe.currency:
-            continue
+    for currency in sorted(earliest.keys() - {recipe.currency}):
+        moment = datetime.datetime.fromtimestamp(earliest[currency] / 1e6, ZoneInfo(recipe.time_zone))
         since = [_midnight(rate.since, recipe) for rate in recipe.rates if rate.currency == currency]
         if not since:
             raise InputError(
@@ -179,6 +181,13 @@ def check_currencies(table: str, earliest: dict[str, datetime.datetime], recipe:
                 f"The table {table} holds amounts in {currency} of {moment:%Y-%m-%d}, before the first rate under the "
                 f"mapping's rates ({min(since):%Y-%m-%d}); add an earlier one."
             )
+
+
+def _earliest(table: pa.Table) -> dict[str, int]:
+    # As numbers: pyarrow looks for pytz, in vain and for long, each time that it hands out a time with a zone.
+    found = table.group_by("currency").aggregate([("event_time", "min")])
+    times = found["event_time_min"].cast(pa.int64())
+    return dict(zip(found["currency"].to_pylist(), times.to_pylist(), strict=True))
 
 
 def _money(table: str) -> list[str]:
