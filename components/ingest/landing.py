@@ -1,12 +1,9 @@
 """The ingest stage: a lender's tables become the typed raw tables of the contract, with tokens instead of people."""
 
 import datetime
-import errno
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -18,7 +15,7 @@ import pyarrow.compute as pc
 
 from components.credit.config import Config
 from components.credit.contract import TABLES
-from components.credit.errors import InputError, StoreError
+from components.credit.errors import InputError
 from components.credit.manifest import Manifest
 from components.credit.mapping import Mapping
 from components.credit.progress import Progress
@@ -68,7 +65,7 @@ def ingest(
     day = _as_of_day(as_of, mapping.time_zone)
     key = pseudonym_key()
     with (
-        _enough_disk(),
+        store.scanning(),
         tempfile.TemporaryDirectory(prefix="quipu-ingest-") as scratch,
         database(scratch) as connection,
     ):
@@ -163,16 +160,3 @@ def _as_of_day(as_of: str, zone: str) -> datetime.date:
     if day > datetime.datetime.now(ZoneInfo(zone)).date():
         raise InputError(f"The as-of day {day} lies in the future; give today or a day before.")
     return day
-
-
-@contextmanager
-def _enough_disk() -> Iterator[None]:
-    """Turn a full disk into one sentence."""
-    try:
-        yield
-    except (OSError, duckdb.Error) as error:
-        if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
-            raise StoreError(
-                f"The disk of {tempfile.gettempdir()} is full; free space on it, or set TMPDIR to a larger one."
-            ) from error
-        raise

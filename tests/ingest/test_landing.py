@@ -301,7 +301,7 @@ def test_a_full_disk(
     lines = "".join(f"{row};{20000000 + row};15/03/2024;{row};B\n" for row in range(60_000))
     monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
     told = refusal(ingested, store, {"solicitudes.csv": HEADER + lines})
-    assert told == f"The disk of {small_disk} is full; free space on it, or set TMPDIR to a larger one."
+    assert told == f"The local disk is full; free space in {small_disk}, or let TMPDIR name another folder."
 
 
 @pytest.fixture
