@@ -26,11 +26,19 @@ _PORTS = ("s3", "s3_grpc", "master", "master_grpc", "volume", "volume_grpc", "fi
 def embedded_store(folder: Path) -> Iterator[Access]:
     """A running S3 server with Quipu's buckets; it ends with the context, its data stay in ``folder``.
 
+    Where another command runs a server on the folder already, that one is used, and left running.
+
     Raises:
         StoreError: The server does not start.
     """
     folder.mkdir(parents=True, exist_ok=True)
     access_key, secret_key = _credential(folder / "credential.json")
+    running = folder / "endpoint"
+    if running.exists():
+        endpoint = running.read_text(encoding="utf-8")
+        if _answers(endpoint):
+            yield Access(endpoint, access_key, secret_key)
+            return
     ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
     command = [
         _program(), "-logtostderr", "server", "-dir", str(folder / "data"),
@@ -53,6 +61,8 @@ def embedded_store(folder: Path) -> Iterator[Access]:
         access = Access(f"127.0.0.1:{ports['s3']}", access_key, secret_key)
         _wait_until_ready(server, ports, folder / "server.log")
         Store(access).make_buckets()
+        running.write_text(access.endpoint, encoding="utf-8")
+        stack.callback(running.unlink, missing_ok=True)
         yield access
 
 
@@ -107,6 +117,13 @@ def _is_ready(http: urllib3.PoolManager, ports: dict[str, int]) -> bool:
         return False
     status = http.request("GET", f"http://127.0.0.1:{ports['master']}/dir/status")
     return status.status == 200 and bool(status.json().get("Topology", {}).get("DataCenters"))
+
+
+def _answers(endpoint: str) -> bool:
+    try:
+        return urllib3.PoolManager(timeout=2, retries=False).request("GET", f"http://{endpoint}/healthz").status == 200
+    except urllib3.exceptions.HTTPError:
+        return False
 
 
 def _end(server: "subprocess.Popen[bytes]") -> None:

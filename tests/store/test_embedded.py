@@ -34,3 +34,12 @@ def test_a_server_that_cannot_start_is_named(tmp_path: Path, processes: Callable
     ):
         pass
     assert processes(tmp_path) == []
+
+
+def test_a_second_command_uses_the_server_that_runs(tmp_path: Path) -> None:
+    with embedded_store(tmp_path) as first:
+        with embedded_store(tmp_path) as second:
+            assert second == first
+        assert Store(first).keys("quipu-data", "") == []
+    with embedded_store(tmp_path) as later:
+        assert Store(later).keys("quipu-data", "") == []
