@@ -21,8 +21,9 @@ from components.score.protocol import (
     read_request,
     wanted,
 )
+from components.score.requests import Request
 
-Handler = Callable[[Model, bytes], bytes]
+Handler = Callable[[Model, Request], bytes]
 
 
 @dataclass(frozen=True)
@@ -44,16 +45,15 @@ class Answer:
     allow: str = ""
 
 
-def answer(model: Model, method: str, path: str, body: bytes) -> Answer:
+def answer(model: Model, request: Request) -> Answer:
     """The answer to a request.
 
     Args:
         model: The model that answers, from first to last.
-        method: HTTP method.
-        path: Path, percent-decoded; a slash at its end is of no account.
-        body: Body.
+        request: The request.
     """
-    route, name, version = _route(path.rstrip("/"))
+    method = request.method
+    route, name, version = _route(request.path.rstrip("/"))
     handlers = _HANDLERS.get(route)
     if handlers is None:
         return refusal(404, "There is nothing at this path; GET /openapi.json lists the paths.", f"{method} unknown")
@@ -67,7 +67,7 @@ def answer(model: Model, method: str, path: str, body: bytes) -> Answer:
     if version not in ("", model.version):
         return refusal(404, f"There is no version '{version}' of '{NAME}' here; {model.version} answers.", route)
     try:
-        return Answer(200, handler(model, body), route, model.version)
+        return Answer(200, handler(model, request), route, model.version)
     except InputError as error:
         return refusal(400, str(error), route)
 
@@ -91,50 +91,50 @@ def _route(path: str) -> tuple[str, str, str]:
     return "/".join(["/v2/models/{model}", *rest]), name, ""
 
 
-def _live(_model: Model, _body: bytes) -> bytes:
+def _live(_model: Model, _request: Request) -> bytes:
     return b'{"live":true}'
 
 
-def _ready(_model: Model, _body: bytes) -> bytes:
+def _ready(_model: Model, _request: Request) -> bytes:
     return b'{"ready":true}'
 
 
-def _server(_model: Model, _body: bytes) -> bytes:
+def _server(_model: Model, _request: Request) -> bytes:
     return _SERVER
 
 
-def _model_ready(_model: Model, _body: bytes) -> bytes:
+def _model_ready(_model: Model, _request: Request) -> bytes:
     return _MODEL_READY
 
 
-def _model_metadata(model: Model, _body: bytes) -> bytes:
+def _model_metadata(model: Model, _request: Request) -> bytes:
     return model.metadata
 
 
-def _infer(model: Model, body: bytes) -> bytes:
-    request = read_request(body)
-    columns, rows = columns_of(request, model.features)
+def _infer(model: Model, request: Request) -> bytes:
+    inference = read_request(request.body)
+    columns, rows = columns_of(inference, model.features)
     probability, points = model.scores(columns)
     outputs = []
-    for output in wanted(request):
+    for output in wanted(inference):
         if output == PROBABILITY:
             outputs.append(OutputTensor(output, [rows], "FP64", probability.tolist()))
         elif output == POINTS:
             outputs.append(OutputTensor(output, [rows], "INT64", points.tolist()))
         else:
             outputs.append(OutputTensor(output, [rows, REASONS], "BYTES", model.reason_codes(columns)))
-    return msgspec.json.encode(InferenceResponse(NAME, model.version, outputs, request.id))
+    return msgspec.json.encode(InferenceResponse(NAME, model.version, outputs, inference.id))
 
 
-def _score(model: Model, body: bytes) -> bytes:
-    return msgspec.json.encode(score(model, read_document(body)))
+def _score(model: Model, request: Request) -> bytes:
+    return msgspec.json.encode(score(model, read_document(request.body)))
 
 
-def _models(model: Model, _body: bytes) -> bytes:
+def _models(model: Model, _request: Request) -> bytes:
     return msgspec.json.encode(Models([model.summary]))
 
 
-def _openapi(_model: Model, _body: bytes) -> bytes:
+def _openapi(_model: Model, _request: Request) -> bytes:
     return openapi()
 
 

@@ -22,6 +22,7 @@ from components.credit.errors import InputError, QuipuError
 from components.credit.store import Access, Store
 from components.score.log import flush, log_event, log_request
 from components.score.model import Model, load_champion, newer_champion
+from components.score.requests import Request
 from components.score.routes import Answer, answer, refusal
 
 MOST_BYTES = 8 * 1024 * 1024  # of a body: some 20,000 rows of 40 features
@@ -49,7 +50,7 @@ class Service:
             if scope.method == "POST":
                 async with asyncio.timeout(_BODY_SECONDS):
                     body = await _body(scope, protocol)
-            answered = await self._answer(scope, body)
+            answered = await self._answer(Request(scope.method, scope.path, body, request))
         except TimeoutError:
             answered = refusal(408, f"The body did not arrive within {_BODY_SECONDS:.0f} s.", f"{scope.method} slow")
         except _TooLargeError:
@@ -61,20 +62,19 @@ class Service:
         if answered.route not in _QUIET or answered.status != 200:
             log_request(request, answered.route, answered.status, started, len(body), answered.version)
 
-    async def _answer(self, scope: Scope, body: bytes) -> Answer:
+    async def _answer(self, request: Request) -> Answer:
         model = self.model  # the one that answers, even where the pointer moves meanwhile
         try:
-            if len(body) <= _SHORT and not scope.path.startswith("/v1/score"):
-                return answer(model, scope.method, scope.path, body)
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._worker, answer, model, scope.method, scope.path, body)
+            if len(request.body) <= _SHORT and not request.path.startswith("/v1/score"):
+                return answer(model, request)
+            return await asyncio.get_running_loop().run_in_executor(self._worker, answer, model, request)
         except Exception as error:  # whatever it is, a client gets a sentence and the log the place, without values
             frame = error.__traceback__
             while frame and frame.tb_next:
                 frame = frame.tb_next
             place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else ""
             log_event("error", type=type(error).__name__, place=place)
-            return refusal(500, "The scorer failed on this request; its log says where.", f"{scope.method} failed")
+            return refusal(500, "The scorer failed on this request; its log says where.", f"{request.method} failed")
 
 
 class _TooLargeError(Exception):

@@ -10,12 +10,13 @@ from components.credit.features.query import connect, query
 from components.credit.features.recipe import Recipe
 from components.score.document import read_document, tables_of
 from components.score.model import Model
+from components.score.requests import Request
 from components.score.routes import answer
 
 
 def told(model: Model, document: Any) -> tuple[int, Any]:
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    answered = answer(model, "POST", "/v1/score", body)
+    answered = answer(model, Request("POST", "/v1/score", body))
     return answered.status, json.loads(answered.body)
 
 

@@ -5,12 +5,13 @@ import jsonschema
 import pytest
 
 from components.score.model import Model
+from components.score.requests import Request
 from components.score.routes import answer
 
 
 @pytest.fixture
 def described(numbers: Model) -> dict[str, Any]:
-    answered = answer(numbers, "GET", "/openapi.json", b"")
+    answered = answer(numbers, Request("GET", "/openapi.json"))
     assert answered.status == 200
     return dict(json.loads(answered.body))
 
@@ -29,11 +30,11 @@ def test_each_path_is_there_and_answers_as_described(
             if "requestBody" in operation:
                 check(described, operation["requestBody"]["content"]["application/json"]["schema"], body)
             real = path.replace("{model}", "quipu").replace("{version}", numbers.version)
-            answered = answer(numbers, method.upper(), real, json.dumps(body).encode())
+            answered = answer(numbers, Request(method.upper(), real, json.dumps(body).encode()))
             assert answered.status == 200, (path, answered.body)
             responses = operation["responses"]
             check(described, responses["200"]["content"]["application/json"]["schema"], json.loads(answered.body))
-            refused = answer(numbers, method.upper(), f"{real}/nothing", b"")
+            refused = answer(numbers, Request(method.upper(), f"{real}/nothing"))
             check(described, responses["4XX"]["content"]["application/json"]["schema"], json.loads(refused.body))
 
 
@@ -44,4 +45,4 @@ def test_the_description_refuses_what_the_scorer_refuses(
     document["loans"][0]["kind"] = "stolen"
     with pytest.raises(jsonschema.ValidationError):
         check(described, schema, document)
-    assert answer(numbers, "POST", "/v1/score", json.dumps(document).encode()).status == 400
+    assert answer(numbers, Request("POST", "/v1/score", json.dumps(document).encode())).status == 400

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from components.score.model import Model
+from components.score.requests import Request
 from components.score.routes import answer
 
 ROW = {"peak_days_late": 12.0, "late_share": 0.5, "bureau_debt": None, "inflow_monthly": 800.0, "asked_amount": 2500.0}
@@ -19,12 +20,12 @@ def tensors(*rows: dict[str, Any], datatype: str = "FP64", shape: list[int] | No
 
 def infer(model: Model, request: Any, path: str = "/v2/models/quipu/infer") -> tuple[int, Any]:
     body = request if isinstance(request, bytes) else json.dumps(request).encode()
-    answered = answer(model, "POST", path, body)
+    answered = answer(model, Request("POST", path, body))
     return answered.status, json.loads(answered.body)
 
 
 def get(model: Model, path: str) -> tuple[int, Any]:
-    answered = answer(model, "GET", path, b"")
+    answered = answer(model, Request("GET", path))
     return answered.status, json.loads(answered.body)
 
 
@@ -53,11 +54,11 @@ def test_health_and_metadata_say_what_there_is(numbers: Model) -> None:
 @pytest.mark.parametrize("ending", ["", "/ready", "/infer"])
 def test_a_version_may_be_named_and_only_the_one_that_answers_is_there(numbers: Model, ending: str) -> None:
     method, body = ("POST", json.dumps({"inputs": tensors(ROW)}).encode()) if ending == "/infer" else ("GET", b"")
-    named = answer(numbers, method, f"/v2/models/quipu/versions/{numbers.version}{ending}", body)
-    assert named.body == answer(numbers, method, f"/v2/models/quipu{ending}", body).body
-    other = answer(numbers, method, f"/v2/models/quipu/versions/000000000000{ending}", body)
+    named = answer(numbers, Request(method, f"/v2/models/quipu/versions/{numbers.version}{ending}", body))
+    assert named.body == answer(numbers, Request(method, f"/v2/models/quipu{ending}", body)).body
+    other = answer(numbers, Request(method, f"/v2/models/quipu/versions/000000000000{ending}", body))
     assert (other.status, set(json.loads(other.body))) == (404, {"error"})
-    other = answer(numbers, method, f"/v2/models/iris{ending}", body)
+    other = answer(numbers, Request(method, f"/v2/models/iris{ending}", body))
     assert (other.status, json.loads(other.body)["error"]) == (
         404,
         "There is no model 'iris'; the model here is 'quipu'.",
@@ -233,7 +234,7 @@ def test_a_model_with_categories_takes_no_single_tensor(mixed: Model) -> None:
     ],
 )
 def test_other_paths_and_methods_are_told_so(numbers: Model, method: str, path: str, status: int) -> None:
-    answered = answer(numbers, method, path, b"")
+    answered = answer(numbers, Request(method, path))
     assert answered.status == status
     assert set(json.loads(answered.body)) == {"error"}
     assert (answered.allow != "") == (status == 405)

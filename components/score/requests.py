@@ -1,0 +1,42 @@
+"""A request as the routes see it: what is asked, and who asks."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["score", "read", "override", "admin"]
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who asks.
+
+    Args:
+        name: Subject of the token, or name of the API key; kept in the decision log.
+        roles: What the actor may do.
+    """
+
+    name: str
+    roles: frozenset[Role]
+
+
+# Who asks where no tokens are configured: a scorer on one's own machine.
+ANYONE = Actor("anyone", frozenset(("score", "read", "override", "admin")))
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request whose body has arrived and whose actor is known.
+
+    Args:
+        method: HTTP method.
+        path: Path, percent-decoded; a slash at its end is of no account.
+        body: Body.
+        id: Id of the request, for the log.
+        actor: Who asks.
+    """
+
+    method: str
+    path: str
+    body: bytes = b""
+    id: str = ""
+    actor: Actor = ANYONE
