@@ -21,6 +21,8 @@ class Actor:
 
 # Who asks where no tokens are configured: a scorer on one's own machine.
 ANYONE = Actor("anyone", frozenset(("score", "read", "override", "admin")))
+# Who asks without a token where tokens are needed.
+STRANGER = Actor("", frozenset())
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from components.score.protocol import (
     read_request,
     wanted,
 )
-from components.score.requests import Request
+from components.score.requests import Actor, Request, Role
 
 Handler = Callable[[Model, Request], bytes]
 
@@ -32,44 +32,91 @@ class Answer:
 
     Args:
         status: HTTP status.
-        body: JSON.
-        route: Method and route, with placeholders where the path names something; for the log.
+        body: The answer, JSON if ``headers`` say nothing else.
+        route: Method and route, with placeholders where the path names something; for the log and the metrics.
         version: Model version that answered; empty where none did.
-        allow: Methods that the route has, where another one was tried.
+        headers: Headers that this answer has besides those of all.
     """
 
     status: int
     body: bytes
     route: str
     version: str = ""
-    allow: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a request goes.
+
+    Args:
+        route: Method and route, with placeholders where the path names something.
+        handler: What answers there.
+        roles: An actor needs one of them; none where everybody may ask.
+        model: Model that the path names, empty where it names none.
+        version: Version that the path names, empty where it names none.
+    """
+
+    route: str
+    handler: Handler
+    roles: frozenset[Role]
+    model: str = ""
+    version: str = ""
 
 
 def answer(model: Model, request: Request) -> Answer:
-    """The answer to a request.
+    """The answer to a request: from its place, if its actor may ask there."""
+    place = place_of(request.method, request.path)
+    if isinstance(place, Answer):
+        return place
+    return forbidden(place, request.actor) or answer_at(place, model, request)
+
+
+def place_of(method: str, path: str) -> Place | Answer:
+    """Where a request goes, or the answer that it goes nowhere."""
+    plain = _PLAIN.get((method, path))
+    if plain is not None:
+        return plain
+    route, name, version = _route(path.rstrip("/"))
+    handlers = _HANDLERS.get(route)
+    if handlers is None:
+        return refusal(404, "There is nothing at this path; GET /openapi.json lists the paths.", "unknown")
+    if method not in handlers:
+        allow = ", ".join(handlers)
+        return Answer(405, _error(f"This path takes {allow}."), f"other {route}", headers=(("allow", allow),))
+    handler, roles = handlers[method]
+    return Place(f"{method} {route}", handler, roles, name, version)
+
+
+def forbidden(place: Place, actor: Actor) -> Answer | None:
+    """The answer to an actor that may not ask there; None if it may."""
+    if not place.roles or not place.roles.isdisjoint(actor.roles):
+        return None
+    if not actor.name:
+        told = (("www-authenticate", "Bearer"),)
+        return Answer(401, _error("Give a token: 'Authorization: Bearer …'."), place.route, headers=told)
+    needed = " or ".join(sorted(place.roles - {"admin"}) or place.roles)
+    told = (("www-authenticate", 'Bearer error="insufficient_scope"'),)
+    return Answer(403, _error(f"This needs the role {needed}, which your token lacks."), place.route, headers=told)
+
+
+def answer_at(place: Place, model: Model, request: Request) -> Answer:
+    """The answer of a place to an actor that may ask there.
 
     Args:
+        place: Where the request goes.
         model: The model that answers, from first to last.
         request: The request.
     """
-    method = request.method
-    route, name, version = _route(request.path.rstrip("/"))
-    handlers = _HANDLERS.get(route)
-    if handlers is None:
-        return refusal(404, "There is nothing at this path; GET /openapi.json lists the paths.", f"{method} unknown")
-    handler = handlers.get(method)
-    if handler is None:
-        allow = ", ".join(handlers)
-        return Answer(405, _error(f"This path takes {allow}."), f"{method} {route}", allow=allow)
-    route = f"{method} {route}"
-    if name not in ("", NAME):
-        return refusal(404, f"There is no model '{name}'; the model here is '{NAME}'.", route)
-    if version not in ("", model.version):
-        return refusal(404, f"There is no version '{version}' of '{NAME}' here; {model.version} answers.", route)
+    if place.model not in ("", NAME):
+        return refusal(404, f"There is no model '{place.model}'; the model here is '{NAME}'.", place.route)
+    if place.version not in ("", model.version):
+        known = f"There is no version '{place.version}' of '{NAME}' here; {model.version} answers."
+        return refusal(404, known, place.route)
     try:
-        return Answer(200, handler(model, request), route, model.version)
+        return Answer(200, place.handler(model, request), place.route, model.version)
     except InputError as error:
-        return refusal(400, str(error), route)
+        return refusal(400, str(error), place.route)
 
 
 def refusal(status: int, sentence: str, route: str) -> Answer:
@@ -140,18 +187,30 @@ def _openapi(_model: Model, _request: Request) -> bytes:
 
 _SERVER = msgspec.json.encode(ServerMetadata("quipu", package_version("quipu")))
 _MODEL_READY = msgspec.json.encode({"name": NAME, "ready": True})
-_MODEL: dict[str, dict[str, Handler]] = {
-    "": {"GET": _model_metadata},
-    "/ready": {"GET": _model_ready},
-    "/infer": {"POST": _infer},
+# Who may ask: whoever may score may also read what the model takes; an admin may do all.
+_ALL: frozenset[Role] = frozenset()
+_SCORING: frozenset[Role] = frozenset(("score", "admin"))
+_READING: frozenset[Role] = frozenset(("read", "score", "override", "admin"))
+Handlers = dict[str, tuple[Handler, frozenset[Role]]]
+_MODEL: dict[str, Handlers] = {
+    "": {"GET": (_model_metadata, _READING)},
+    "/ready": {"GET": (_model_ready, _READING)},
+    "/infer": {"POST": (_infer, _SCORING)},
 }
-_HANDLERS: dict[str, dict[str, Handler]] = {
-    "/v2/health/live": {"GET": _live},
-    "/v2/health/ready": {"GET": _ready},
-    "/v2": {"GET": _server},
+_HANDLERS: dict[str, Handlers] = {
+    "/v2/health/live": {"GET": (_live, _ALL)},
+    "/v2/health/ready": {"GET": (_ready, _ALL)},
+    "/v2": {"GET": (_server, _READING)},
     **{f"/v2/models/{{model}}{ending}": handlers for ending, handlers in _MODEL.items()},
     **{f"/v2/models/{{model}}/versions/{{version}}{ending}": handlers for ending, handlers in _MODEL.items()},
-    "/v1/score": {"POST": _score},
-    "/v1/models": {"GET": _models},
-    "/openapi.json": {"GET": _openapi},
+    "/v1/score": {"POST": (_score, _SCORING)},
+    "/v1/models": {"GET": (_models, _READING)},
+    "/openapi.json": {"GET": (_openapi, _READING)},
+}
+# Places of the paths that need no reading: a request finds its own by one look.
+_PLAIN = {
+    (method, route.replace("{model}", NAME)): Place(f"{method} {route}", handler, roles)
+    for route, handlers in _HANDLERS.items()
+    for method, (handler, roles) in handlers.items()
+    if "{version}" not in route
 }

@@ -56,8 +56,7 @@ class Service:
         except _TooLargeError:
             answered = refusal(413, f"The body is over {MOST_BYTES} bytes; send fewer rows.", f"{scope.method} large")
         headers = [("content-type", "application/json"), ("x-request-id", request)]
-        if answered.allow:
-            headers.append(("allow", answered.allow))
+        headers += answered.headers
         protocol.response_bytes(answered.status, headers, answered.body)
         if answered.route not in _QUIET or answered.status != 200:
             log_request(request, answered.route, answered.status, started, len(body), answered.version)
