@@ -41,6 +41,8 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="The models in the registry.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
+keys_app = typer.Typer(help="API keys of the scorer.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
 console = Console(highlight=False)
 
 RunFolder = Annotated[
@@ -154,6 +156,31 @@ def show_command(
                 raise InputError("No model was released yet; 'quipu run' releases one.")
             version = pointer.version
         show_model(console, show(store, version, verify_key))
+
+
+@keys_app.command("new")
+def new_key_command(
+    name: Annotated[str, typer.Argument(help="Who will ask with it; the decision log keeps this name.")],
+    role: Annotated[list[str], typer.Option(help="score, read, override or admin; may be given several times.")],
+    file: Annotated[Path, typer.Option(help="File of keys to add it to, made where it is missing.")] = Path(
+        "scorer-keys.json"
+    ),
+) -> None:
+    """Make an API key: printed once, while the file keeps only its hash. QUIPU_AUTH_KEYS_FILE names the file.
+
+    Example: quipu keys new branch-arequipa --role score
+    """
+    from components.score.apikeys import add_key, new_key
+    from components.score.requests import ROLES
+
+    roles = [known for known in ROLES if known in role]
+    for word in role:
+        if word not in ROLES:
+            raise InputError(f"There is no role '{word}'; give {', '.join(ROLES)}.")
+    key, entry = new_key(name, roles)
+    add_key(file, entry)
+    typer.echo(key)
+    Console(stderr=True, highlight=False).print(f"{file} holds its hash; the key itself is shown only here.")
 
 
 @contextlib.contextmanager

@@ -2,15 +2,13 @@
 
 QUIPU_STORE_*        access to the store (see ``components.credit.store``)
 QUIPU_VERIFY_KEY     public key of the models' signatures, as PEM (or QUIPU_VERIFY_KEY_FILE)
-QUIPU_SCORER_HOST    address to listen on, 127.0.0.1 if not set
-QUIPU_SCORER_PORT    port to listen on, 8080 if not set
-QUIPU_SCORER_POLL    seconds between two looks at the champion pointer, 5 if not set
+QUIPU_SCORER_*       where it listens, and its limits (see ``components.score.settings``)
+QUIPU_AUTH_*         who may ask (see there too)
 """
 
-import os
 import sys
 
-from components.credit.errors import InputError, QuipuError
+from components.credit.errors import QuipuError
 
 
 class _LeftOut:
@@ -29,25 +27,13 @@ def main() -> None:
 
     from components.credit.store import access_from_environment, secret
     from components.score.service import serve
+    from components.score.settings import listening_from_environment, poll_seconds
 
     try:
-        serve(
-            access_from_environment(),
-            secret("QUIPU_VERIFY_KEY"),
-            os.environ.get("QUIPU_SCORER_HOST", "127.0.0.1"),
-            int(_number("QUIPU_SCORER_PORT", "8080")),
-            _number("QUIPU_SCORER_POLL", "5"),
-        )
+        access, verify_key = access_from_environment(), secret("QUIPU_VERIFY_KEY")
+        serve(access, verify_key, listening_from_environment(), poll_seconds())
     except QuipuError as error:
         sys.exit(str(error))
-
-
-def _number(name: str, default: str) -> float:
-    value = os.environ.get(name, default)
-    try:
-        return float(value)
-    except ValueError as error:
-        raise InputError(f"{name} is '{value}'; give a number.") from error
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """A request as the routes see it: what is asked, and who asks."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 Role = Literal["score", "read", "override", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Actor:
 
 
 # Who asks where no tokens are configured: a scorer on one's own machine.
-ANYONE = Actor("anyone", frozenset(("score", "read", "override", "admin")))
+ANYONE = Actor("anyone", frozenset(ROLES))
 # Who asks without a token where tokens are needed.
 STRANGER = Actor("", frozenset())
 

@@ -1,5 +1,6 @@
 """What the scorer answers on each route: from a method, a path and a body to a status and a body."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
@@ -93,8 +94,7 @@ def forbidden(place: Place, actor: Actor) -> Answer | None:
     if not place.roles or not place.roles.isdisjoint(actor.roles):
         return None
     if not actor.name:
-        told = (("www-authenticate", "Bearer"),)
-        return Answer(401, _error("Give a token: 'Authorization: Bearer …'."), place.route, headers=told)
+        return unauthorized("Give a token: 'Authorization: Bearer …'.", place.route)
     needed = " or ".join(sorted(place.roles - {"admin"}) or place.roles)
     told = (("www-authenticate", 'Bearer error="insufficient_scope"'),)
     return Answer(403, _error(f"This needs the role {needed}, which your token lacks."), place.route, headers=told)
@@ -122,6 +122,16 @@ def answer_at(place: Place, model: Model, request: Request) -> Answer:
 def refusal(status: int, sentence: str, route: str) -> Answer:
     """An answer that says in one sentence why there is no other, in the protocol's form."""
     return Answer(status, _error(sentence), route)
+
+
+def unauthorized(sentence: str, route: str) -> Answer:
+    """An answer to one whom no token vouches for."""
+    return Answer(401, _error(sentence), route, headers=(("www-authenticate", "Bearer"),))
+
+
+def too_many(sentence: str, route: str, seconds: float) -> Answer:
+    """An answer to one who asks too often, with the seconds to wait."""
+    return Answer(429, _error(sentence), route, headers=(("retry-after", str(math.ceil(seconds))),))
 
 
 def _error(sentence: str) -> bytes:

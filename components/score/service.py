@@ -6,11 +6,16 @@ it bounds how slowly a client may send its headers.
 """
 
 import asyncio
+import ipaddress
+import itertools
 import secrets
 import signal
 import socket
 import time
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
 
 import uvloop
 from granian.constants import HTTPModes, Interfaces
@@ -20,85 +25,195 @@ from granian.server.embed import Server
 
 from components.credit.errors import InputError, QuipuError
 from components.credit.store import Access, Store
+from components.score.limits import Buckets
 from components.score.log import flush, log_event, log_request
 from components.score.model import Model, load_champion, newer_champion
-from components.score.requests import Request
-from components.score.routes import Answer, answer, refusal
+from components.score.requests import ANYONE, Actor, Request
+from components.score.routes import (
+    Answer,
+    Place,
+    answer_at,
+    forbidden,
+    place_of,
+    refusal,
+    too_many,
+    unauthorized,
+)
+from components.score.tokens import TokenRefused, Tokens
 
 MOST_BYTES = 8 * 1024 * 1024  # of a body: some 20,000 rows of 40 features
 _BODY_SECONDS = 10.0
+_LATE = 0.0  # instead of the time at which a body was begun
+_ANSWER_SECONDS = 20.0  # for a request that waits for the worker
 _HEADER_SECONDS = 30  # and of a connection that is kept open without a request
 _SHORT = 16 * 1024  # bytes of a body that is answered on the spot; a longer one must not hold up the others
+_MOST_WAITING = 256  # requests for the worker; more would only wait until they are too late
 _FLUSH_SECONDS = 0.2
 _CONNECTIONS = 4096
 _QUIET = ("GET /v2/health/live", "GET /v2/health/ready")
+_READY = ("GET /v2/health/ready", "GET /v2/models/{model}/ready", "GET /v2/models/{model}/versions/{version}/ready")
+_JSON = ("content-type", "application/json")
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where and for whom the scorer listens.
+
+    Args:
+        host: Address.
+        port: Port.
+        tokens: What tokens are believed; None where everybody may do all.
+        rate: Requests a second of one actor; 0 where there is no bound. A second's worth may come at once.
+        proxies: Networks of proxies whose ``x-forwarded-for`` is believed.
+        drain_seconds: How long requests are still taken after SIGTERM, while readiness says no.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    tokens: Tokens | None = None
+    rate: float = 0.0
+    proxies: tuple[_Network, ...] = ()
+    drain_seconds: float = 0.0
 
 
 class Service:
     """What granian calls for each request."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, listening: Listening) -> None:
         self.model = model
+        self.draining = False
+        self._tokens, self._proxies = listening.tokens, listening.proxies
+        self._buckets = Buckets(listening.rate, listening.rate) if listening.rate else None
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="score")
+        self._waiting = 0
+        self._reading: dict[asyncio.Task[None], float] = {}
+        self._ids = itertools.count()
+        self._id_start = secrets.token_hex(4)
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Answer one request."""
         started = time.perf_counter()
-        request = _request_id(scope.headers.get("x-request-id"))
-        body = b""
-        try:
-            if scope.method == "POST":
-                async with asyncio.timeout(_BODY_SECONDS):
-                    body = await _body(scope, protocol)
-            answered = await self._answer(Request(scope.method, scope.path, body, request))
-        except TimeoutError:
-            answered = refusal(408, f"The body did not arrive within {_BODY_SECONDS:.0f} s.", f"{scope.method} slow")
-        except _TooLargeError:
-            answered = refusal(413, f"The body is over {MOST_BYTES} bytes; send fewer rows.", f"{scope.method} large")
-        headers = [("content-type", "application/json"), ("x-request-id", request)]
-        headers += answered.headers
-        protocol.response_bytes(answered.status, headers, answered.body)
+        headers = scope.headers
+        request_id = self._request_id(headers.get("x-request-id"))
+        size = 0
+        place = place_of(scope.method, scope.path)
+        if isinstance(place, Answer):
+            answered = place
+        else:
+            actor = self._admitted(place, headers.get("authorization"), scope)
+            if isinstance(actor, Answer):
+                answered = actor
+            else:
+                body = await self._body(place, scope, protocol) if scope.method == "POST" else b""
+                if isinstance(body, Answer):
+                    answered = body
+                else:
+                    size = len(body)
+                    answered = await self._answer(place, Request(scope.method, scope.path, body, request_id, actor))
+        protocol.response_bytes(
+            answered.status, [_JSON, ("x-request-id", request_id), *answered.headers], answered.body
+        )
         if answered.route not in _QUIET or answered.status != 200:
-            log_request(request, answered.route, answered.status, started, len(body), answered.version)
+            log_request(request_id, answered.route, answered.status, started, size, answered.version)
 
-    async def _answer(self, request: Request) -> Answer:
+    def end_slow_bodies(self) -> None:
+        """End the requests whose body has not arrived in time (a timer for each would cost 5 µs)."""
+        now = time.perf_counter()
+        for task, started in list(self._reading.items()):
+            if started and now - started > _BODY_SECONDS:
+                self._reading[task] = _LATE
+                task.cancel()
+
+    def _admitted(self, place: Place, token: str | None, scope: Scope) -> Actor | Answer:
+        """Who asks, or the answer to one who may not."""
+        actor = ANYONE
+        if self._tokens is not None and place.roles:
+            try:
+                actor = self._tokens.actor(token, self._address(scope))
+            except TokenRefused as error:
+                if error.retry:
+                    return too_many(str(error), place.route, error.retry)
+                return unauthorized(str(error), place.route)
+        if refused := forbidden(place, actor):
+            return refused
+        if self._buckets is not None and place.roles and (wait := self._buckets.take(actor.name)):
+            return too_many("You ask more often than you may; wait a while.", place.route, wait)
+        return actor
+
+    def _address(self, scope: Scope) -> str:
+        """Where a request comes from: what a proxy of ours says, else the other end of the connection."""
+        address = scope.client.rpartition(":")[0].strip("[]")
+        if self._proxies:
+            forwarded = scope.headers.get("x-forwarded-for")
+            came_by = ipaddress.ip_address(address)
+            if forwarded and any(came_by in network for network in self._proxies):
+                return str(forwarded).rpartition(",")[2].strip()
+        return address
+
+    async def _body(self, place: Place, scope: Scope, protocol: HTTPProtocol) -> bytes | Answer:
+        """The body, or the answer that it is too large or too slow."""
+        length = scope.headers.get("content-length")
+        if length is not None and int(length) > MOST_BYTES:
+            return refusal(413, _TOO_LARGE, place.route)
+        task = asyncio.current_task()
+        assert task is not None
+        self._reading[task] = time.perf_counter()
+        try:
+            if length is not None:
+                return bytes(await protocol())
+            body = bytearray()
+            async for chunk in protocol:
+                body += chunk
+                if len(body) > MOST_BYTES:
+                    return refusal(413, _TOO_LARGE, place.route)
+            return bytes(body)
+        except asyncio.CancelledError:
+            if self._reading[task] != _LATE:
+                raise
+            task.uncancel()
+            return refusal(408, f"The body did not arrive within {_BODY_SECONDS:.0f} s.", place.route)
+        finally:
+            del self._reading[task]
+
+    async def _answer(self, place: Place, request: Request) -> Answer:
         model = self.model  # the one that answers, even where the pointer moves meanwhile
+        if self.draining and place.route in _READY:
+            return refusal(503, "The scorer is about to stop.", place.route)
         try:
             if len(request.body) <= _SHORT and not request.path.startswith("/v1/score"):
-                return answer(model, request)
-            return await asyncio.get_running_loop().run_in_executor(self._worker, answer, model, request)
+                return answer_at(place, model, request)
+            if self._waiting >= _MOST_WAITING:
+                return _busy("The scorer has too many requests waiting; ask again in a moment.", place.route)
+            self._waiting += 1
+            try:
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    loop = asyncio.get_running_loop()
+                    return await loop.run_in_executor(self._worker, answer_at, place, model, request)
+            finally:
+                self._waiting -= 1
+        except TimeoutError:
+            return _busy(f"There was no answer within {_ANSWER_SECONDS:.0f} s; ask again.", place.route)
         except Exception as error:  # whatever it is, a client gets a sentence and the log the place, without values
             frame = error.__traceback__
             while frame and frame.tb_next:
                 frame = frame.tb_next
-            place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else ""
-            log_event("error", type=type(error).__name__, place=place)
-            return refusal(500, "The scorer failed on this request; its log says where.", f"{request.method} failed")
+            where = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else ""
+            log_event("error", type=type(error).__name__, place=where)
+            return refusal(500, "The scorer failed on this request; its log says where.", place.route)
+
+    def _request_id(self, given: str | None) -> str:
+        """The client's id of the request where it is a plain one, else a new one."""
+        if given and len(given) <= 64 and given.isascii() and given.replace("-", "").replace("_", "").isalnum():
+            return given
+        return f"{self._id_start}{next(self._ids):08x}"
 
 
-class _TooLargeError(Exception):
-    """A body of more than ``MOST_BYTES``."""
+_TOO_LARGE = f"The body is over {MOST_BYTES} bytes; send fewer rows."
 
 
-async def _body(scope: Scope, protocol: HTTPProtocol) -> bytes:
-    length = scope.headers.get("content-length")
-    if length is not None:
-        if int(length) > MOST_BYTES:
-            raise _TooLargeError
-        return bytes(await protocol())
-    body = bytearray()
-    async for chunk in protocol:
-        body += chunk
-        if len(body) > MOST_BYTES:
-            raise _TooLargeError
-    return bytes(body)
-
-
-def _request_id(given: str | None) -> str:
-    """The client's id of the request where it is a plain one, else a new one."""
-    if given and len(given) <= 64 and given.isascii() and given.replace("-", "").replace("_", "").isalnum():
-        return given
-    return secrets.token_hex(8)
+def _busy(sentence: str, route: str) -> Answer:
+    return replace(refusal(503, sentence, route), headers=(("retry-after", "1"),))
 
 
 async def follow(service: Service, store: Store, verify_key: str, seconds: float) -> None:
@@ -127,14 +242,13 @@ async def follow(service: Service, store: Store, verify_key: str, seconds: float
             service.model = newer
 
 
-def serve(access: Access, verify_key: str, host: str, port: int, poll_seconds: float = 5.0) -> None:
+def serve(access: Access, verify_key: str, listening: Listening, poll_seconds: float = 5.0) -> None:
     """Serve the champion until SIGTERM or Ctrl-C; requests under way are answered first.
 
     Args:
         access: Access to the store; reading the model bucket is enough.
         verify_key: Public key of the models' signatures, as PEM.
-        host: Address to listen on.
-        port: Port to listen on.
+        listening: Where and for whom to listen.
         poll_seconds: How often the champion pointer is looked at.
 
     Raises:
@@ -142,17 +256,17 @@ def serve(access: Access, verify_key: str, host: str, port: int, poll_seconds: f
         ModelRefused: The champion does not verify.
         StoreError: The store is away.
     """
-    _check_free(host, port)
+    _check_free(listening.host, listening.port)
     store = Store(access)
-    service = Service(load_champion(store, verify_key))
-    uvloop.run(_serve(service, store, verify_key, host, port, poll_seconds))
+    service = Service(load_champion(store, verify_key), listening)
+    uvloop.run(_serve(service, listening, follow(service, store, verify_key, poll_seconds)))
 
 
-async def _serve(service: Service, store: Store, verify_key: str, host: str, port: int, poll_seconds: float) -> None:
+async def _serve(service: Service, listening: Listening, following: Coroutine[Any, Any, None]) -> None:
     server = Server(
         service,
-        address=host,
-        port=port,
+        address=listening.host,
+        port=listening.port,
         interface=Interfaces.RSGI,
         http=HTTPModes.http1,
         websockets=False,
@@ -161,22 +275,36 @@ async def _serve(service: Service, store: Store, verify_key: str, host: str, por
         http1_settings=HTTP1Settings(header_read_timeout=_HEADER_SECONDS * 1000),
         log_enabled=False,
     )
-    server.on_startup(lambda: log_event("ready", address=f"http://{host}:{port}", version=service.model.version))
+    address = f"http://{listening.host}:{listening.port}"
+    server.on_startup(lambda: log_event("ready", address=address, version=service.model.version))
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
+    loop.add_signal_handler(signal.SIGINT, server.stop)
+    loop.add_signal_handler(signal.SIGTERM, _drain, service, server, listening.drain_seconds)
     async with asyncio.TaskGroup() as tasks:
-        beside = [tasks.create_task(follow(service, store, verify_key, poll_seconds)), tasks.create_task(_flush())]
+        beside = [tasks.create_task(following), tasks.create_task(_housekeeping(service))]
+        if listening.tokens is not None:
+            beside.append(tasks.create_task(listening.tokens.keep_fresh()))
         await server.serve()
         for task in beside:
             task.cancel()
     log_event("stopped")
 
 
-async def _flush() -> None:
+def _drain(service: Service, server: Server, seconds: float) -> None:
+    """Say at once that the scorer is not ready, and stop when those who ask have heard it; a second signal stops it."""
+    if service.draining or not seconds:
+        server.stop()  # type: ignore[no-untyped-call]
+        return
+    service.draining = True
+    log_event("draining", seconds=seconds)
+    asyncio.get_running_loop().call_later(seconds, server.stop)
+
+
+async def _housekeeping(service: Service) -> None:
     while True:
         await asyncio.sleep(_FLUSH_SECONDS)
         flush()
+        service.end_slow_bodies()
 
 
 def _check_free(host: str, port: int) -> None:

@@ -1,13 +1,9 @@
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,86 +14,8 @@ from components.credit.errors import ModelRefused
 from components.credit.registry import promote
 from components.credit.signing import new_key_pair
 from components.credit.store import MODEL_BUCKET, Access, Store
-from components.score.service import serve
-
-ROOT = Path(__file__).resolve().parents[2]
-REQUEST = {"inputs": [{"name": "x", "shape": [1, 5], "datatype": "FP64", "data": [12.0, 0.5, None, 800.0, 2500.0]}]}
-
-
-class Scorer:
-    """A running scorer, its address and the lines of its log."""
-
-    def __init__(self, process: "subprocess.Popen[str]", port: int) -> None:
-        self.process, self.port = process, port
-        self.lines: list[dict[str, Any]] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20)
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(json.loads(line))
-
-    def wait(self, event: str, seconds: float = 30, **facts: object) -> dict[str, Any]:
-        """The first line of the log with that event and those facts."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            for line in list(self.lines):
-                if line["event"] == event and all(line.get(name) == value for name, value in facts.items()):
-                    return line
-            assert self.process.poll() is None or self._reader.is_alive(), f"ended without {event}: {self.lines}"
-            time.sleep(0.02)
-        raise AssertionError(f"no {event} {facts} in {self.lines}")
-
-    def version(self) -> str:
-        return str(self.http.post("/v2/models/quipu/infer", json=REQUEST).json()["model_version"])
-
-
-def free_port() -> int:
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        return int(opened.getsockname()[1])
-
-
-def start(access: Access, verify_key: str, port: int) -> "subprocess.Popen[str]":
-    environment = os.environ | {
-        "QUIPU_STORE_ENDPOINT": access.endpoint,
-        "QUIPU_STORE_ACCESS_KEY": access.access_key,
-        "QUIPU_STORE_SECRET_KEY": access.secret_key,
-        "QUIPU_VERIFY_KEY": verify_key,
-        "QUIPU_SCORER_PORT": str(port),
-        "QUIPU_SCORER_POLL": "0.1",
-        "PYTHONPATH": str(ROOT),
-    }
-    return subprocess.Popen(
-        [sys.executable, "-m", "components.score"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-@contextmanager
-def running(access: Access, verify_key: str) -> Iterator[Scorer]:
-    port = free_port()
-    process = start(access, verify_key, port)
-    scorer = Scorer(process, port)
-    try:
-        scorer.wait("ready")
-        yield scorer
-    finally:
-        scorer.http.close()
-        process.terminate()
-        try:
-            process.wait(10)
-        finally:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdout, process.stderr):
-                if pipe is not None:
-                    pipe.close()
+from components.score.service import Listening, serve
+from tests.score.running import REQUEST, Scorer, free_port, running, start
 
 
 @pytest.fixture(scope="module")
@@ -276,7 +194,7 @@ def test_a_forged_champion_is_never_served(
 ) -> None:
     promote(store, put(make_scorer(5), new_key_pair()[0]), "")
     with pytest.raises(ModelRefused, match="does not verify with QUIPU_VERIFY_KEY"):
-        serve(access, keys[1], "127.0.0.1", free_port())
+        serve(access, keys[1], Listening(port=free_port()))
 
 
 def test_what_stops_a_start_is_one_sentence(access: Access, keys: tuple[str, str], first: Scorer) -> None:
