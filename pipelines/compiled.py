@@ -13,6 +13,7 @@ from components.ingest.component import ingest
 from components.train_sklearn.component import train_sklearn
 from components.train_xgboost.component import train_xgboost
 from components.validate.component import validate
+from pipelines.promotion import promotion
 from pipelines.training import training
 
 _ROOT = Path(__file__).parent.parent
@@ -31,6 +32,7 @@ SPECS: dict[Path, BaseComponent] = {
         }.items()
     },
     _ROOT / "pipelines" / "training.yaml": training,
+    _ROOT / "pipelines" / "promotion.yaml": promotion,
 }
 
 

@@ -32,7 +32,7 @@ def training(source: str, mapping: str, config: str, as_of: str, code: str, targ
         config: Configuration file: a path or s3:// address.
         as_of: As-of day, YYYY-MM-DD.
         code: Revision of the code.
-        target: Where the scorer runs.
+        target: Where the scorer runs; registry means that the champion waits for the promotion pipeline.
     """
     ingested = ingest(source=source, mapping=mapping, config=config, as_of=as_of, code=code)
     validated = validate(raw=ingested.outputs["raw"], mapping=mapping, config=config, code=code)
@@ -48,4 +48,10 @@ def training(source: str, mapping: str, config: str, as_of: str, code: str, targ
         xgboost=boosted.outputs["xgboost"],
         config=config,
     )
-    deploy(champion=evaluated.outputs["champion"], decision=evaluated.outputs["decision"], target=target, code=code)
+    deploy(
+        champion=evaluated.outputs["champion"],
+        decision=evaluated.outputs["decision"],
+        target=target,
+        code=code,
+        run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+    )

@@ -3,6 +3,7 @@
 ```
 quipu-models/models/<version>/<files>              written first
 quipu-models/models/<version>/MANIFEST.dsse.json   written last and once: a package without it does not exist
+quipu-models/runs/<run>                            version that a training run registered, written once
 quipu-models/champion                              moved by compare-and-swap
 ```
 
@@ -12,12 +13,13 @@ same; of two manifests the first one stands.
 """
 
 import hashlib
+import re
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct, field
 
-from components.credit.errors import ModelRefused, StoreError
+from components.credit.errors import InputError, ModelRefused, StoreError
 from components.credit.scorer import Scorer, unpack
 from components.credit.signing import public_key_of, sign, verified
 from components.credit.store import MODEL_BUCKET, Store
@@ -104,6 +106,30 @@ def register(store: Store, folder: Path, package: Package, signing_key: str) -> 
     return hashlib.sha256(standing).hexdigest()
 
 
+def name_run(store: Store, run: str, version: str) -> None:
+    """Keep which version a training run registered, so that it can be promoted by the run's id later.
+
+    Raises:
+        InputError: The id is not one.
+        ModelRefused: The run registered another version before.
+    """
+    if not store.write_once(MODEL_BUCKET, _run_key(run), version.encode()) and version_of_run(store, run) != version:
+        raise ModelRefused(f"Run {run} has registered another model before; start a new training run.")
+
+
+def version_of_run(store: Store, run: str) -> str:
+    """The version that a training run registered.
+
+    Raises:
+        InputError: The id is not one.
+        ModelRefused: The run registered none.
+    """
+    found = store.read_pointer(MODEL_BUCKET, _run_key(run))
+    if found is None:
+        raise ModelRefused(f"Run {run} has registered no model; name a training run that ended well.")
+    return found[0].decode("utf-8", "replace")
+
+
 def promote(store: Store, version: str, manifest: str) -> Champion:
     """Move the champion pointer to a version; where it points there already, nothing happens.
 
@@ -182,6 +208,11 @@ def fetch(store: Store, version: str, verify_key: str) -> tuple[Package, Scorer]
     return statement.predicate, scorer
 
 
+def manifest_of(store: Store, version: str) -> str:
+    """Hex SHA-256 of a registered version's manifest, as ``register`` gave it."""
+    return hashlib.sha256(store.read(MODEL_BUCKET, f"{_prefix(version)}{MANIFEST}")).hexdigest()
+
+
 def show(store: Store, version: str, verify_key: str) -> Package:
     """What a registered model is, by its signed manifest; errors as in ``fetch``, but its files are not read."""
     return _signed(store, version, store.keys(MODEL_BUCKET, _prefix(version)), verify_key).predicate
@@ -237,6 +268,12 @@ def _champion(data: bytes) -> Champion:
 
 def _subject(name: str, data: bytes) -> _Subject:
     return _Subject(name, {"sha256": hashlib.sha256(data).hexdigest()}, {"bytes": len(data)})
+
+
+def _run_key(run: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", run):
+        raise InputError("The id of the training run is not one; give it as the pipeline's page shows it.")
+    return f"runs/{run}"
 
 
 def _prefix(version: str) -> str:

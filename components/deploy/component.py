@@ -6,18 +6,24 @@ from components.container import container
 
 
 @container("deploy")
-def deploy(champion: Input[Model], decision: Input[Artifact], target: str, code: str, release: Output[Artifact]):
+def deploy(
+    champion: Input[Model], decision: Input[Artifact], target: str, code: str, run: str, release: Output[Artifact]
+):
     """Sign the champion, put it in the registry and move the champion pointer to it.
 
     Args:
         champion: Folder of the model that won.
         decision: Figures of all models, the champion and why.
-        target: Where the scorer runs; local means that it only follows the pointer.
+        target: Where the scorer runs; local means that it only follows the pointer, registry that the model waits
+            there until it is promoted.
         code: Revision of the code.
+        run: Id of the run that made the model; QUIPU_RUN goes before it, for runners that cannot give it.
 
     Returns:
         release: Model version, its address in the registry and what the pointer held before (JSON).
     """
+    import os
+
     from components.credit.documents import read_json, write_json
     from components.credit.progress import stage
     from components.credit.store import Store, access_from_environment
@@ -25,6 +31,40 @@ def deploy(champion: Input[Model], decision: Input[Artifact], target: str, code:
 
     with stage("deploy") as progress:
         released = release_model(
-            champion.path, read_json(decision.path), target, code, Store(access_from_environment()), progress
+            champion.path,
+            read_json(decision.path),
+            target,
+            code,
+            os.environ.get("QUIPU_RUN") or run,
+            Store(access_from_environment()),
+            progress,
         )
         write_json(release.path, released)
+
+
+@container("deploy")
+def promote(training_run: str, approved_by: str, as_of: str, code: str, target: str, release: Output[Artifact]):
+    """Make the model that a training run registered the champion.
+
+    Args:
+        training_run: Id of the training run.
+        approved_by: Who approved.
+        as_of: As-of day, YYYY-MM-DD.
+        code: Revision of the code.
+        target: Where the scorer runs; local means that it only follows the pointer.
+
+    Returns:
+        release: Model version, its address in the registry and what the pointer held before (JSON).
+    """
+    from components.credit.documents import write_json
+    from components.credit.progress import stage
+    from components.credit.store import Store, access_from_environment, secret
+    from components.deploy.promotion import promote_run
+
+    with stage("promote") as progress:
+        verify_key = secret("QUIPU_VERIFY_KEY")
+        store = Store(access_from_environment())
+        write_json(
+            release.path,
+            promote_run(training_run, approved_by, as_of, code, target, verify_key, store, progress),
+        )

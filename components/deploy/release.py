@@ -10,11 +10,12 @@ from typing import Any
 
 from components.credit.errors import InputError
 from components.credit.progress import Progress
-from components.credit.registry import Package, promote, register
+from components.credit.registry import Package, champion, name_run, promote, register
 from components.credit.scorer import Scorer, load
 from components.credit.store import MODEL_BUCKET, Store, secret
 
-TARGETS = ("local",)
+REGISTRY = "registry"
+TARGETS = ("local", REGISTRY)
 
 
 def release(
@@ -22,42 +23,62 @@ def release(
     decision: Mapping[str, Any],
     target: str,
     code: str,
+    run: str,
     store: Store,
     progress: Progress,
 ) -> dict[str, str | None]:
-    """Sign a model, put it in the registry and move the champion pointer to it.
+    """Sign a model, put it in the registry and, unless it is to stay there, move the champion pointer to it.
 
     Args:
         model_folder: Folder of the model that won.
         decision: The comparison that chose it, as the evaluate stage wrote it.
-        target: Where the scorer runs; ``local`` means that it follows the pointer by itself.
+        target: Where the scorer runs; ``local`` means that it follows the pointer by itself, ``registry`` that the
+            model waits there until it is promoted.
         code: Revision of the code.
+        run: Id of the run that made the model.
         store: The store.
         progress: Told of each step.
 
     Returns:
         ``version``, ``family``, ``address`` in the registry, and ``previous``, the version that the pointer held
-        before (None for the first release).
+        before (None for the first release), or holds still where the model is to wait.
 
     Raises:
         InputError: The target is unknown, the decision is about another model, or QUIPU_SIGNING_KEY is missing or
             no Ed25519 key.
-        ModelRefused: The folder holds no model that loads.
+        ModelRefused: The folder holds no model that loads, or the run has registered another one before.
         StoreError: The store is away.
     """
-    if target not in TARGETS:
-        raise InputError(f"The deploy target '{target}' is not known; use one of: {', '.join(TARGETS)}.")
+    check_target(target, TARGETS)
     scorer = load(model_folder)
     package = _package(scorer, decision, code)
     progress.report(f"registering {package.version}", share=0.2)
     manifest = register(store, Path(model_folder), package, secret("QUIPU_SIGNING_KEY"))
+    name_run(store, run, package.version)
+    if target == REGISTRY:
+        standing = champion(store)
+        return released(package, standing.version if standing else None)
     progress.report("moving the champion pointer", share=0.8)
-    champion = promote(store, package.version, manifest)
+    return released(package, promote(store, package.version, manifest).previous)
+
+
+def check_target(target: str, known: tuple[str, ...]) -> None:
+    """Refuse a target that is not among those known.
+
+    Raises:
+        InputError: It is not.
+    """
+    if target not in known:
+        raise InputError(f"The deploy target '{target}' is not known; use one of: {', '.join(known)}.")
+
+
+def released(package: Package, previous: str | None) -> dict[str, str | None]:
+    """What a release or a promotion hands on."""
     return {
         "version": package.version,
         "family": package.family,
         "address": f"s3://{MODEL_BUCKET}/models/{package.version}",
-        "previous": champion.previous,
+        "previous": previous,
     }
 
 

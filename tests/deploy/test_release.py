@@ -6,7 +6,7 @@ import pytest
 
 from components.credit.errors import InputError, ModelRefused, StoreError
 from components.credit.progress import Progress
-from components.credit.registry import champion, fetch
+from components.credit.registry import champion, fetch, version_of_run
 from components.credit.store import Access, Store
 from components.deploy.release import release
 
@@ -19,8 +19,12 @@ def _signing_key(monkeypatch: pytest.MonkeyPatch, keys: Keys) -> None:
     monkeypatch.setenv("QUIPU_SIGNING_KEY", keys[0])
 
 
-def released(model: Any, store: Store, decision: dict[str, Any] | None = None, target: str = "local") -> dict[str, Any]:
-    return dict(release(str(model.folder), decision or model.decision, target, "abc123", store, Progress("deploy")))
+def released(
+    model: Any, store: Store, decision: dict[str, Any] | None = None, target: str = "local", run: str = ""
+) -> dict[str, Any]:
+    run = run or f"run-{model.version}"
+    progress = Progress("deploy")
+    return dict(release(str(model.folder), decision or model.decision, target, "abc123", run, store, progress))
 
 
 def test_a_release_is_signed_registered_and_pointed_to(store: Store, train: Train, keys: Keys) -> None:
@@ -46,7 +50,24 @@ def test_a_release_done_twice_is_done_once(store: Store, train: Train) -> None:
     assert released(model, store) == once
 
 
-@pytest.mark.parametrize("step", range(3))
+def test_a_model_that_is_to_wait_is_registered_and_the_champion_stays(store: Store, train: Train, keys: Keys) -> None:
+    standing, waiting = train("standing"), train("waiting")
+    released(standing, store)
+    assert released(waiting, store, target="registry", run="run-7")["previous"] == standing.version
+    pointer = champion(store)
+    assert pointer is not None
+    assert pointer.version == standing.version
+    assert version_of_run(store, "run-7") == waiting.version
+    fetch(store, waiting.version, keys[1])
+
+
+def test_a_run_registers_one_model_only(store: Store, train: Train) -> None:
+    released(train("first"), store, target="registry", run="run-8")
+    with pytest.raises(ModelRefused, match="Run run-8 has registered another model before"):
+        released(train("second"), store, target="registry", run="run-8")
+
+
+@pytest.mark.parametrize("step", range(4))
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
 def test_a_release_killed_at_any_step_ends_right_when_run_again(
     access: Access, store: Store, train: Train, keys: Keys, step: int, done: bool
@@ -58,7 +79,11 @@ def test_a_release_killed_at_any_step_ends_right_when_run_again(
             self._die_at(0, lambda: super(Dying, self).upload(bucket, key, path))
 
         def write_once(self, bucket: str, key: str, data: bytes) -> bool:
-            return bool(self._die_at(1, lambda: super(Dying, self).write_once(bucket, key, data)))
+            return bool(
+                self._die_at(
+                    3 if key.startswith("runs/") else 1, lambda: super(Dying, self).write_once(bucket, key, data)
+                )
+            )
 
         def move_pointer(self, bucket: str, key: str, data: bytes, tag: str | None) -> bool:
             return bool(self._die_at(2, lambda: super(Dying, self).move_pointer(bucket, key, data, tag)))
@@ -84,7 +109,7 @@ def test_a_release_killed_at_any_step_ends_right_when_run_again(
 
 
 def test_an_unknown_target_is_refused(store: Store, train: Train) -> None:
-    with pytest.raises(InputError, match=r"The deploy target 'moon' is not known; use one of: local\."):
+    with pytest.raises(InputError, match=r"The deploy target 'moon' is not known; use one of: local, registry\."):
         released(train(), store, target="moon")
 
 
