@@ -27,11 +27,11 @@ def main() -> None:
 
     from components.credit.store import access_from_environment, secret
     from components.score.service import serve
-    from components.score.settings import listening_from_environment, poll_seconds
+    from components.score.settings import listening_from_environment, pinned_version, poll_seconds
 
     try:
         access, verify_key = access_from_environment(), secret("QUIPU_VERIFY_KEY")
-        serve(access, verify_key, listening_from_environment(), poll_seconds())
+        serve(access, verify_key, listening_from_environment(), poll_seconds(), pinned_version())
     except QuipuError as error:
         sys.exit(str(error))
 

@@ -27,7 +27,7 @@ from components.credit.errors import InputError, QuipuError
 from components.credit.store import Access, Store
 from components.score.limits import Buckets
 from components.score.log import flush, log_event, log_request
-from components.score.model import Model, load_champion, newer_champion
+from components.score.model import Model, load_champion, load_model, newer_champion
 from components.score.requests import ANYONE, Actor, Request
 from components.score.routes import (
     Answer,
@@ -242,27 +242,30 @@ async def follow(service: Service, store: Store, verify_key: str, seconds: float
             service.model = newer
 
 
-def serve(access: Access, verify_key: str, listening: Listening, poll_seconds: float = 5.0) -> None:
-    """Serve the champion until SIGTERM or Ctrl-C; requests under way are answered first.
+def serve(access: Access, verify_key: str, listening: Listening, poll_seconds: float = 5.0, version: str = "") -> None:
+    """Serve the champion, or one version, until SIGTERM or Ctrl-C; requests under way are answered first.
 
     Args:
         access: Access to the store; reading the model bucket is enough.
         verify_key: Public key of the models' signatures, as PEM.
         listening: Where and for whom to listen.
         poll_seconds: How often the champion pointer is looked at.
+        version: Version to serve whatever the pointer says; empty to follow the pointer.
 
     Raises:
         InputError: No model was released yet, or the port is taken.
-        ModelRefused: The champion does not verify.
+        ModelRefused: The model does not verify.
         StoreError: The store is away.
     """
     _check_free(listening.host, listening.port)
     store = Store(access)
-    service = Service(load_champion(store, verify_key), listening)
-    uvloop.run(_serve(service, listening, follow(service, store, verify_key, poll_seconds)))
+    model = load_model(store, version, verify_key) if version else load_champion(store, verify_key)
+    service = Service(model, listening)
+    following = None if version else follow(service, store, verify_key, poll_seconds)
+    uvloop.run(_serve(service, listening, following))
 
 
-async def _serve(service: Service, listening: Listening, following: Coroutine[Any, Any, None]) -> None:
+async def _serve(service: Service, listening: Listening, following: Coroutine[Any, Any, None] | None) -> None:
     server = Server(
         service,
         address=listening.host,
@@ -281,7 +284,9 @@ async def _serve(service: Service, listening: Listening, following: Coroutine[An
     loop.add_signal_handler(signal.SIGINT, server.stop)
     loop.add_signal_handler(signal.SIGTERM, _drain, service, server, listening.drain_seconds)
     async with asyncio.TaskGroup() as tasks:
-        beside = [tasks.create_task(following), tasks.create_task(_housekeeping(service))]
+        beside = [tasks.create_task(_housekeeping(service))]
+        if following is not None:
+            beside.append(tasks.create_task(following))
         if listening.tokens is not None:
             beside.append(tasks.create_task(listening.tokens.keep_fresh()))
         await server.serve()

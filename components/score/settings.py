@@ -3,6 +3,7 @@
 QUIPU_SCORER_HOST    address to listen on, 127.0.0.1 if not set
 QUIPU_SCORER_PORT    port to listen on, 8080 if not set
 QUIPU_SCORER_POLL    seconds between two looks at the champion pointer, 5 if not set
+QUIPU_MODEL_VERSION  version to serve whatever the pointer says; empty or not set: follow the pointer
 QUIPU_SCORER_RATE    requests a second of one actor, 1000 if not set; 0 for no bound
 QUIPU_SCORER_DRAIN   seconds that requests are still taken after SIGTERM while readiness says no, 0 if not set
 QUIPU_SCORER_PROXIES networks (CIDR, by comma) of proxies whose x-forwarded-for is believed
@@ -81,6 +82,11 @@ def _networks(name: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network,
 def poll_seconds() -> float:
     """Seconds between two looks at the champion pointer."""
     return _number("QUIPU_SCORER_POLL", "5")
+
+
+def pinned_version() -> str:
+    """Version to serve whatever the champion pointer says; empty to follow the pointer."""
+    return os.environ.get("QUIPU_MODEL_VERSION", "").strip()
 
 
 def _number(name: str, default: str) -> float:

@@ -120,6 +120,18 @@ def test_many_rows_are_answered_too(first: Scorer) -> None:
     assert len(set(answered["outputs"][0]["data"])) == 1
 
 
+def test_a_pinned_version_answers_whatever_the_pointer_says(
+    first: Scorer, access: Access, store: Store, keys: tuple[str, str], xgboost_version: str, newer_version: str
+) -> None:
+    with running(access, keys[1], QUIPU_MODEL_VERSION=newer_version) as pinned:
+        assert pinned.version() == newer_version
+        promote(store, newer_version, "")
+        first.wait("model_changed", version=newer_version)
+        promote(store, xgboost_version, "")
+        first.wait("model_changed", version=xgboost_version)  # the pinned one has had as many looks as this one
+        assert pinned.version() == newer_version
+
+
 def test_a_moved_pointer_is_followed_without_a_failed_request(
     first: Scorer, store: Store, xgboost_version: str, newer_version: str
 ) -> None:
