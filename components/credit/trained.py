@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 
+from components.credit.binning import fit_binning
 from components.credit.calibration import Calibration, Floats, Integers, Scaling, cut, fit_calibration, sigmoid
 from components.credit.config import Config, Scorecard
 from components.credit.dictionary import Feature
@@ -77,6 +79,8 @@ def finish(trained: Trained, training: Training, folds: Folds, config: Config, f
         **folds.figures(trained.out_of_fold, training.bad),
         **trained.report,
     }
+    if not isinstance(trained.engine, Card):  # which has bins itself
+        report["bins"] = _bins(trained.features, training, config)
     recipe = features.notes.get("recipe")
     scorer = Scorer(
         trained.family,
@@ -91,6 +95,14 @@ def finish(trained: Trained, training: Training, folds: Folds, config: Config, f
         recipe if isinstance(recipe, dict) else None,
     )
     return replace(scorer, reference=_reference(scorer, training, config.seed))
+
+
+def _bins(features: list[Feature], training: Training, config: Config) -> object:
+    """Bins of each feature with their rows in training: what a scorer compares the distribution of its own with."""
+    most, least = config.scorecard.bins, config.scorecard.least_bin_share
+    return msgspec.to_builtins(
+        [fit_binning(feature, training.columns[feature.name], training.bad, most, least) for feature in features]
+    )
 
 
 def _reference(scorer: Scorer, training: Training, seed: int) -> dict[str, float]:

@@ -16,6 +16,7 @@ from components.credit.reasons import Reason, reasons
 from components.credit.registry import Package, champion, fetch
 from components.credit.scorer import Scorer
 from components.credit.store import Store
+from components.score.drift import Seen
 from components.score.protocol import Columns, model_metadata
 
 NAME = "quipu"
@@ -59,6 +60,11 @@ class Model:
         """Its inputs by name, in order."""
         return {feature.name: feature for feature in self.scorer.features}
 
+    @cached_property
+    def seen(self) -> Seen:
+        """What it was asked and what it answered, for drift."""
+        return Seen(self.scorer)
+
     @property
     def summary(self) -> ModelSummary:
         """What it is."""
@@ -83,7 +89,9 @@ class Model:
         the engine is asked once.
         """
         log_odds = self.scorer.log_odds(self.scorer.margin(columns))
-        return sigmoid(log_odds), self.scorer.scaling.whole_points(log_odds)
+        points = self.scorer.scaling.whole_points(log_odds)
+        self.seen.add(columns, points)
+        return sigmoid(log_odds), points
 
     def reasons(self, columns: Columns) -> list[list[Reason]]:
         """Reasons of each row, the weightiest first, at most ``REASONS``."""
@@ -152,7 +160,7 @@ def _try_out(model: Model) -> None:
     }
     scorer = model.scorer
     try:
-        probability, _ = model.scores(columns)
+        probability = scorer.probability(columns)
         explained = scorer.base + scorer.contributions(columns).sum(axis=1)
         fits = bool(np.abs(explained - scorer.margin(columns)).max() < 1e-4)
         model.reasons(columns)

@@ -23,10 +23,20 @@ from granian.http import HTTP1Settings
 from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined]  # the names that granian documents
 from granian.server.embed import Server
 
-from components.credit.errors import InputError, QuipuError
+from components.credit.errors import InputError, ModelRefused, QuipuError
 from components.credit.store import Access, Store
+from components.score.drift import Drift
 from components.score.limits import Buckets
 from components.score.log import flush, log_event, log_request
+from components.score.metrics import (
+    MODEL_CHANGES,
+    MODEL_REFUSED,
+    REGISTRY,
+    count_error,
+    count_request,
+    serve_metrics,
+    tell_model,
+)
 from components.score.model import Model, load_champion, load_model, newer_champion
 from components.score.requests import ANYONE, Actor, Request
 from components.score.routes import (
@@ -66,6 +76,7 @@ class Listening:
         tokens: What tokens are believed; None where everybody may do all.
         rate: Requests a second of one actor; 0 where there is no bound. A second's worth may come at once.
         proxies: Networks of proxies whose ``x-forwarded-for`` is believed.
+        metrics_port: Port of ``/metrics``; None where nobody reads them.
         drain_seconds: How long requests are still taken after SIGTERM, while readiness says no.
     """
 
@@ -74,6 +85,7 @@ class Listening:
     tokens: Tokens | None = None
     rate: float = 0.0
     proxies: tuple[_Network, ...] = ()
+    metrics_port: int | None = None
     drain_seconds: float = 0.0
 
 
@@ -81,7 +93,8 @@ class Service:
     """What granian calls for each request."""
 
     def __init__(self, model: Model, listening: Listening) -> None:
-        self.model = model
+        self.drift = Drift()
+        self.take(model)
         self.draining = False
         self._tokens, self._proxies = listening.tokens, listening.proxies
         self._buckets = Buckets(listening.rate, listening.rate) if listening.rate else None
@@ -90,6 +103,12 @@ class Service:
         self._reading: dict[asyncio.Task[None], float] = {}
         self._ids = itertools.count()
         self._id_start = secrets.token_hex(4)
+
+    def take(self, model: Model) -> None:
+        """Let this model answer from now on."""
+        self.model = model
+        self.drift.follow(model.version, model.seen)
+        tell_model(model.version, model.scorer.family, model.package.as_of)
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Answer one request."""
@@ -114,6 +133,7 @@ class Service:
         protocol.response_bytes(
             answered.status, [_JSON, ("x-request-id", request_id), *answered.headers], answered.body
         )
+        count_request(answered.route, answered.status, answered.version, time.perf_counter() - started)
         if answered.route not in _QUIET or answered.status != 200:
             log_request(request_id, answered.route, answered.status, started, size, answered.version)
 
@@ -200,6 +220,7 @@ class Service:
                 frame = frame.tb_next
             where = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else ""
             log_event("error", type=type(error).__name__, place=where)
+            count_error(type(error).__name__)
             return refusal(500, "The scorer failed on this request; its log says where.", place.route)
 
     def _request_id(self, given: str | None) -> str:
@@ -229,17 +250,21 @@ async def follow(service: Service, store: Store, verify_key: str, seconds: float
         except QuipuError as error:
             if str(error) != told:
                 told = str(error)
+                MODEL_REFUSED.set(isinstance(error, ModelRefused))
                 log_event("model_refused", reason=told, version=service.model.version)
             continue
         except Exception as error:  # a pointer that cannot be followed today must not end the following
             if type(error).__name__ != told:
                 told = type(error).__name__
                 log_event("error", type=told, place="follow")
+                count_error(told)
             continue
         told = ""
+        MODEL_REFUSED.set(0)
         if newer is not None:
             log_event("model_changed", version=newer.version, previous=service.model.version)
-            service.model = newer
+            service.take(newer)
+            MODEL_CHANGES.inc()
 
 
 def serve(access: Access, verify_key: str, listening: Listening, poll_seconds: float = 5.0, version: str = "") -> None:
@@ -262,6 +287,10 @@ def serve(access: Access, verify_key: str, listening: Listening, poll_seconds: f
     model = load_model(store, version, verify_key) if version else load_champion(store, verify_key)
     service = Service(model, listening)
     following = None if version else follow(service, store, verify_key, poll_seconds)
+    if listening.metrics_port is not None:
+        _check_free(listening.host, listening.metrics_port)
+        REGISTRY.register(service.drift)
+        serve_metrics(listening.host, listening.metrics_port)
     uvloop.run(_serve(service, listening, following))
 
 
@@ -310,6 +339,7 @@ async def _housekeeping(service: Service) -> None:
         await asyncio.sleep(_FLUSH_SECONDS)
         flush()
         service.end_slow_bodies()
+        service.drift.count()
 
 
 def _check_free(host: str, port: int) -> None:

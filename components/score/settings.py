@@ -2,6 +2,7 @@
 
 QUIPU_SCORER_HOST    address to listen on, 127.0.0.1 if not set
 QUIPU_SCORER_PORT    port to listen on, 8080 if not set
+QUIPU_METRICS_PORT   port of ``/metrics`` for Prometheus, on the same address; without it there is none
 QUIPU_SCORER_POLL    seconds between two looks at the champion pointer, 5 if not set
 QUIPU_MODEL_VERSION  version to serve whatever the pointer says; empty or not set: follow the pointer
 QUIPU_SCORER_RATE    requests a second of one actor, 1000 if not set; 0 for no bound
@@ -45,6 +46,7 @@ def listening_from_environment() -> Listening:
         tokens=tokens,
         rate=_number("QUIPU_SCORER_RATE", "1000" if tokens else "0"),
         proxies=_networks("QUIPU_SCORER_PROXIES"),
+        metrics_port=int(_number("QUIPU_METRICS_PORT", "0")) or None,
         drain_seconds=_number("QUIPU_SCORER_DRAIN", "0"),
     )
 
