@@ -1,5 +1,6 @@
 """The configuration of a run: what a lender's risk committee decides, as one YAML file with defaults for all."""
 
+import datetime
 import re
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -118,6 +119,54 @@ class Scorecard(Struct, forbid_unknown_fields=True, frozen=True):
     least_information_value: float = 0.005
 
 
+class Rule(Struct, forbid_unknown_fields=True, frozen=True):
+    """A hard rule, apart from the score: an application beyond the limit is declined whatever its points.
+
+    Args:
+        code: What decisions and reports call it.
+        column: Feature that it looks at; a missing value passes.
+        above: Limit: a greater value is declined.
+        en: Why, in English, for the applicant.
+        es: The same in Spanish.
+        norm: Norm that the rule follows.
+        valid_from: First day on which it holds; null means always.
+        valid_to: Last day on which it holds; null means until further notice.
+    """
+
+    code: str
+    column: str
+    above: float
+    en: str
+    es: str
+    norm: str = ""
+    valid_from: datetime.date | None = None
+    valid_to: datetime.date | None = None
+
+
+_OVER_INDEBTEDNESS = "Res. SBS 6941-2008, risk of over-indebtedness of retail debtors; the limit is the lender's own"
+
+
+def _over_indebtedness() -> list[Rule]:
+    return [
+        Rule(
+            "many_lenders",
+            "bureau_lenders",
+            4,
+            "Debts with more lenders at once than our policy allows",
+            "Deudas con más entidades a la vez de las que permite nuestra política",
+            _OVER_INDEBTEDNESS,
+        ),
+        Rule(
+            "instalments_to_income",
+            "all_instalments_to_income",
+            0.8,
+            "All instalments of a month together take too much of the income shown",
+            "Las cuotas mensuales en conjunto toman demasiado de los ingresos sustentados",
+            _OVER_INDEBTEDNESS,
+        ),
+    ]
+
+
 class Policy(Struct, forbid_unknown_fields=True, frozen=True):
     """How scores become decisions.
 
@@ -127,12 +176,14 @@ class Policy(Struct, forbid_unknown_fields=True, frozen=True):
         confidence: Confidence of every interval and test.
         person_decides: Whether a person must confirm each decision, as Peru's rules on automated decisions ask
             (Ley 29733 and DS 016-2024-JUS; DS 115-2025-PCM).
+        rules: Hard rules apart from the score.
     """
 
     approval_share: Annotated[float, Meta(gt=0, lt=1)] = 0.70
     champion_margin: Share = 0.01
     confidence: Annotated[float, Meta(gt=0.5, lt=1)] = 0.95
     person_decides: bool = True
+    rules: list[Rule] = msgspec.field(default_factory=_over_indebtedness)
 
 
 class Config(Struct, forbid_unknown_fields=True, frozen=True):

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 
@@ -102,6 +103,7 @@ def compare(
     progress.report("segments, fairness, stability", rows=len(test), share=0.8)
     importance = _importance(scorers, inputs_of_sample(features, scorers, "test", len(test), store))
     groups, left_out = fairness_rows(test, choice.champion, champion.cutoff, confidence)
+    held = features.tables["features"].columns
     decision = {
         "champion": {"family": champion.family, "version": champion.version()},
         "reason": {"en": choice.en, "es": choice.es},
@@ -110,6 +112,8 @@ def compare(
             "confidence": confidence,
             "approval_share": config.policy.approval_share,
             "person_decides": config.policy.person_decides,
+            "policy": [msgspec.to_builtins(rule) for rule in config.policy.rules if rule.column in held],
+            "policy_without_column": [rule.code for rule in config.policy.rules if rule.column not in held],
         },
         "data": {"features": features.sha256, "as_of": features.as_of, "code": features.code},
         "split": {**_notes(features, "split"), "n": len(test), "bads": int(test["bad"].sum())},
