@@ -15,12 +15,13 @@ import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import uvloop
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
-from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined]  # the names that granian documents
+from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # the names that granian documents
 from granian.server.embed import Server
 
 from components.credit.errors import InputError, ModelRefused, QuipuError
@@ -52,10 +53,9 @@ from components.score.routes import (
 from components.score.tokens import TokenRefused, Tokens
 
 MOST_BYTES = 8 * 1024 * 1024  # of a body: some 20,000 rows of 40 features
-_BODY_SECONDS = 10.0
 _LATE = 0.0  # instead of the time at which a body was begun
 _ANSWER_SECONDS = 20.0  # for a request that waits for the worker
-_HEADER_SECONDS = 30  # and of a connection that is kept open without a request
+_IDLE_SECONDS = 75  # of a connection without a whole request: longer than a proxy keeps one, which is 60 s for nginx
 _SHORT = 16 * 1024  # bytes of a body that is answered on the spot; a longer one must not hold up the others
 _MOST_WAITING = 256  # requests for the worker; more would only wait until they are too late
 _FLUSH_SECONDS = 0.2
@@ -76,6 +76,9 @@ class Listening:
         tokens: What tokens are believed; None where everybody may do all.
         rate: Requests a second of one actor; 0 where there is no bound. A second's worth may come at once.
         proxies: Networks of proxies whose ``x-forwarded-for`` is believed.
+        body_seconds: How long a body may take to arrive.
+        certificate: Certificate chain (PEM) for TLS; None for plain HTTP.
+        key: Private key of the certificate (PEM, without a password).
         metrics_port: Port of ``/metrics``; None where nobody reads them.
         drain_seconds: How long requests are still taken after SIGTERM, while readiness says no.
     """
@@ -85,6 +88,9 @@ class Listening:
     tokens: Tokens | None = None
     rate: float = 0.0
     proxies: tuple[_Network, ...] = ()
+    body_seconds: float = 10.0
+    certificate: Path | None = None
+    key: Path | None = None
     metrics_port: int | None = None
     drain_seconds: float = 0.0
 
@@ -100,6 +106,7 @@ class Service:
         self._buckets = Buckets(listening.rate, listening.rate) if listening.rate else None
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="score")
         self._waiting = 0
+        self._body_seconds = listening.body_seconds
         self._reading: dict[asyncio.Task[None], float] = {}
         self._ids = itertools.count()
         self._id_start = secrets.token_hex(4)
@@ -141,7 +148,7 @@ class Service:
         """End the requests whose body has not arrived in time (a timer for each would cost 5 µs)."""
         now = time.perf_counter()
         for task, started in list(self._reading.items()):
-            if started and now - started > _BODY_SECONDS:
+            if started and now - started > self._body_seconds:
                 self._reading[task] = _LATE
                 task.cancel()
 
@@ -192,7 +199,9 @@ class Service:
             if self._reading[task] != _LATE:
                 raise
             task.uncancel()
-            return refusal(408, f"The body did not arrive within {_BODY_SECONDS:.0f} s.", place.route)
+            return refusal(408, f"The body did not arrive within {self._body_seconds:g} s.", place.route)
+        except ProtocolClosed:  # 499 is what nginx has in its log for it
+            return refusal(499, "The client went away.", place.route)
         finally:
             del self._reading[task]
 
@@ -304,10 +313,13 @@ async def _serve(service: Service, listening: Listening, following: Coroutine[An
         websockets=False,
         backlog=1024,
         backpressure=_CONNECTIONS,
-        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_SECONDS * 1000),
+        http1_settings=HTTP1Settings(header_read_timeout=_IDLE_SECONDS * 1000),
         log_enabled=False,
+        ssl_cert=listening.certificate,
+        ssl_key=listening.key,
+        ssl_protocol_min=SSLProtocols.tls12,
     )
-    address = f"http://{listening.host}:{listening.port}"
+    address = f"{'https' if listening.certificate else 'http'}://{listening.host}:{listening.port}"
     server.on_startup(lambda: log_event("ready", address=address, version=service.model.version))
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, server.stop)

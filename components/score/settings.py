@@ -2,10 +2,12 @@
 
 QUIPU_SCORER_HOST    address to listen on, 127.0.0.1 if not set
 QUIPU_SCORER_PORT    port to listen on, 8080 if not set
+QUIPU_TLS_CERTIFICATE_FILE, QUIPU_TLS_KEY_FILE   chain and key (PEM) for TLS 1.2 or later; read at the start
 QUIPU_METRICS_PORT   port of ``/metrics`` for Prometheus, on the same address; without it there is none
 QUIPU_SCORER_POLL    seconds between two looks at the champion pointer, 5 if not set
 QUIPU_MODEL_VERSION  version to serve whatever the pointer says; empty or not set: follow the pointer
 QUIPU_SCORER_RATE    requests a second of one actor, 1000 if not set; 0 for no bound
+QUIPU_SCORER_BODY    seconds that a body may take to arrive, 10 if not set
 QUIPU_SCORER_DRAIN   seconds that requests are still taken after SIGTERM while readiness says no, 0 if not set
 QUIPU_SCORER_PROXIES networks (CIDR, by comma) of proxies whose x-forwarded-for is believed
 
@@ -21,6 +23,7 @@ QUIPU_AUTH=off           everybody may do all, on whatever address: for a networ
 
 import ipaddress
 import os
+import ssl
 from pathlib import Path
 
 from components.credit.errors import InputError
@@ -40,12 +43,16 @@ def listening_from_environment() -> Listening:
             f"The scorer would answer anybody on {host}; give QUIPU_AUTH_KEYS_FILE or QUIPU_AUTH_ISSUER, or say "
             "QUIPU_AUTH=off where the network guards it."
         )
+    certificate, key = _certificate()
     return Listening(
         host=host,
         port=int(_number("QUIPU_SCORER_PORT", "8080")),
         tokens=tokens,
         rate=_number("QUIPU_SCORER_RATE", "1000" if tokens else "0"),
         proxies=_networks("QUIPU_SCORER_PROXIES"),
+        body_seconds=_number("QUIPU_SCORER_BODY", "10"),
+        certificate=certificate,
+        key=key,
         metrics_port=int(_number("QUIPU_METRICS_PORT", "0")) or None,
         drain_seconds=_number("QUIPU_SCORER_DRAIN", "0"),
     )
@@ -65,6 +72,21 @@ def _tokens() -> Tokens | None:
     claim = os.environ.get("QUIPU_AUTH_ROLES_CLAIM", "roles")
     issuer = Issuer(url, audience, claim, Path(key_set) if key_set else None) if url else None
     return Tokens(Path(key_file) if key_file else None, issuer)
+
+
+def _certificate() -> tuple[Path | None, Path | None]:
+    """The files of the certificate and its key, once they fit together."""
+    names = ("QUIPU_TLS_CERTIFICATE_FILE", "QUIPU_TLS_KEY_FILE")
+    certificate, key = (os.environ.get(name, "") for name in names)
+    if bool(certificate) != bool(key):
+        raise InputError(f"{names[0]} and {names[1]} go together; give both or none.")
+    if not certificate:
+        return None, None
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except OSError as error:  # ssl.SSLError is one
+        raise InputError(f"{certificate} and {key} are no certificate with its key ({error.strerror}).") from error
+    return Path(certificate), Path(key)
 
 
 def _is_loopback(host: str) -> bool:
