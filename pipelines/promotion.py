@@ -3,6 +3,7 @@
 from kfp import dsl
 
 from components.deploy.component import promote
+from pipelines.pods import on_cluster
 
 
 @dsl.pipeline(name="quipu-promotion", description="Make the model that a training run registered the champion")
@@ -16,5 +17,5 @@ def promotion(as_of: str, code: str, target: str, training_run: str, approved_by
         training_run: Id of the training run.
         approved_by: Who approved.
     """
-    task = promote(training_run=training_run, approved_by=approved_by, as_of=as_of, code=code, target=target)
-    task.set_caching_options(enable_caching=False)  # the pointer may have moved since
+    promoted = promote(training_run=training_run, approved_by=approved_by, as_of=as_of, code=code, target=target)
+    on_cluster(promoted, "deploy")

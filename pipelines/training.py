@@ -18,6 +18,7 @@ from components.ingest.component import ingest
 from components.train_sklearn.component import train_sklearn
 from components.train_xgboost.component import train_xgboost
 from components.validate.component import validate
+from pipelines.pods import on_cluster
 
 STAGES = ("ingest", "validate", "feature", "train-sklearn", "train-xgboost", "evaluate", "deploy")
 
@@ -48,10 +49,13 @@ def training(source: str, mapping: str, config: str, as_of: str, code: str, targ
         xgboost=boosted.outputs["xgboost"],
         config=config,
     )
-    deploy(
+    released = deploy(
         champion=evaluated.outputs["champion"],
         decision=evaluated.outputs["decision"],
         target=target,
         code=code,
         run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
     )
+    tasks = (ingested, validated, featured, forest_and_card, boosted, evaluated, released)
+    for stage, task in zip(STAGES, tasks, strict=True):
+        on_cluster(task, stage)
