@@ -40,7 +40,9 @@ class Pod:
 
 
 PODS = {
-    "ingest": Pod("store-ingest", memory="1Gi", cached=False, keys=(("pseudonym-key", "pseudonym.key", "QUIPU_PSEUDONYM_KEY"),)),
+    "ingest": Pod(
+        "store-ingest", memory="1Gi", cached=False, keys=(("pseudonym-key", "pseudonym.key", "QUIPU_PSEUDONYM_KEY"),)
+    ),
     "validate": Pod("store-validate", memory="4Gi", cached=False),
     "feature": Pod("store-feature", cpu=2),
     "train-sklearn": Pod("store-train", cpu=2, memory="4Gi", minutes=180),
