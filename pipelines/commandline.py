@@ -82,6 +82,45 @@ def run_command(
     )
 
 
+@app.command("submit")
+def submit_command(
+    pipeline: Annotated[str, typer.Argument(help="training, scoring, monitoring or promotion.")] = "training",
+    source: Annotated[str, typer.Option(help="Landing prefix of the lender's files, s3://bucket/prefix.")] = "",
+    mapping: Annotated[str, typer.Option(help="Name of a mapping that comes with Quipu, or path of a file.")] = "",
+    config: Annotated[Path | None, typer.Option(help="Configuration (YAML) laid over the mapping's own.")] = None,
+    as_of: Annotated[
+        datetime.datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="As-of day. By default the mapping's, else today."),
+    ] = None,
+    parameter: Annotated[list[str] | None, typer.Option(help="Another parameter, as name=value; may repeat.")] = None,
+    wait: Annotated[bool, typer.Option(help="Watch the run to its end.")] = True,
+    cancel_on_interrupt: Annotated[bool, typer.Option(help="Ctrl-C cancels the run on the cluster.")] = False,
+) -> None:
+    """Run a pipeline on the cluster of KFP_ENDPOINT; the same order again meets the run that is there.
+
+    Example: quipu submit --source s3://quipu-landing/book --mapping portfolio --as-of 2024-06-30
+    """
+    from pipelines.kfp_server import server_from_environment
+    from pipelines.submission import cancel, ordered, submit, watch
+
+    server = server_from_environment()
+    package, parameters = ordered(pipeline, source, mapping, config, as_of.date() if as_of else None, parameter or [])
+    submitted = submit(server, package, parameters)
+    console.print(f"Run {submitted.run} {'was there already' if submitted.adopted else 'created'}", soft_wrap=True)
+    if not wait:
+        return
+    try:
+        watch(server, submitted.run, lambda line: console.print(line, markup=False, soft_wrap=True))
+    except KeyboardInterrupt:
+        if cancel_on_interrupt:
+            cancel(server, submitted.run)
+            console.print("The run is being cancelled.")
+        else:
+            console.print(f"The run {submitted.run} goes on; submit the same again to watch it.", soft_wrap=True)
+        raise
+    console.print("The run succeeded.")
+
+
 @app.command()
 def generate(
     borrowers: Annotated[int, typer.Option(min=1, help="Number of borrowers.")],

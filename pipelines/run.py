@@ -87,8 +87,8 @@ def run(order: Order, console: Console) -> Iterator[tuple[Path, dict[str, str]]]
         store = Store(access)
         parameters = {
             "source": str(data.resolve()),
-            "mapping": _landed(store, "mappings", mapping_text),
-            "config": _landed(store, "configurations", config_text),
+            "mapping": landed(store, "mappings", mapping_text),
+            "config": landed(store, "configurations", config_text),
             "as_of": as_of.isoformat(),
             "code": code_revision(),
         }
@@ -190,7 +190,7 @@ def _make_portfolio(order: Order, folder: Path, as_of: datetime.date, console: C
     return folder
 
 
-def _landed(store: Store, kind: str, text: str) -> str:
+def landed(store: Store, kind: str, text: str) -> str:
     """Put a document into the landing bucket under a name by its content, and give its address."""
     key = f"{kind}/{hashlib.sha256(text.encode()).hexdigest()[:12]}.yaml"
     store.write_once(LANDING_BUCKET, key, text.encode())
