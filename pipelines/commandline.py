@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -20,11 +21,13 @@ from rich.progress import Progress
 from components.credit.documents import read_json
 from components.credit.errors import InputError, QuipuError
 from components.credit.registry import champion, list_models, show
-from components.credit.store import Store, access_from_environment, secret
+from components.credit.store import Access, Store, access_from_environment, secret
 from pipelines.embedded import embedded_store
+from pipelines.keys import key_environment
+from pipelines.kubeflow_api import serving
 from pipelines.portfolio.generate import generate as generate_portfolio
 from pipelines.results import show_model, show_models, show_run, show_score
-from pipelines.run import LATEST, Order, run, store_environment
+from pipelines.run import LATEST, RUNS, Order, run, store_environment
 from pipelines.scoring_service import ask, running_scorer
 
 app = typer.Typer(
@@ -150,6 +153,26 @@ def serve(
     sys.exit(served.returncode)
 
 
+@app.command("serve-pipelines")
+def serve_pipelines(
+    folder: Annotated[Path, typer.Option(help="Folder of the runs, of their store and of the token.")] = RUNS / "api",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port on the loopback; 0 takes a free one.")] = 8888,
+) -> None:
+    """Serve Kubeflow Pipelines' API over this machine until Ctrl-C, so that its clients run Quipu without a cluster.
+
+    Airflow's DAGs start their runs here ('make airflow'). Runs under way go on with the next start.
+    """
+    with _store(folder) as access:
+        environment = store_environment(access) | key_environment(RUNS / "keys")
+        with serving(folder, environment, port) as server:
+            console.print(
+                f"Kubeflow Pipelines' API is on http://127.0.0.1:{server.server_port}; "
+                f"the token is in {folder}/token; Ctrl-C stops.",
+                soft_wrap=True,
+            )
+            threading.Event().wait()
+
+
 @app.command()
 def score(
     file: Annotated[Path, typer.Argument(help="Application with its raw history (JSON); a run writes an example.")],
@@ -232,6 +255,16 @@ def _registry(run_folder: Path) -> Iterator[tuple[Store, str]]:
         raise InputError(f"{run_folder} holds no finished run; 'quipu run' makes one, --run names another.")
     with embedded_store(run_folder / "store") as access:
         yield Store(access), (run_folder / "verify.pem").read_text(encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _store(folder: Path) -> Iterator[Access]:
+    """The store that the environment names, or else an embedded one in ``folder``."""
+    if "QUIPU_STORE_ENDPOINT" in os.environ:
+        yield access_from_environment()
+        return
+    with embedded_store(folder / "store") as access:
+        yield access
 
 
 def _free_port() -> int:

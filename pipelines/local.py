@@ -1,30 +1,48 @@
-"""Runs the training pipeline on this machine with kfp.local, each stage in a process of its own."""
+"""Runs a pipeline on this machine with kfp.local, each task in a process of its own."""
 
 import json
 import logging
+import os
+import signal
 import sys
+import threading
 import warnings
+from pathlib import Path
 
 from kfp import local
 
-from pipelines.training import training
+from pipelines.compiled import SPECS
+
+FOLDER = Path(__file__).parent
 
 
 def main() -> int:
-    """Run the pipeline; the arguments are the pipeline root and the pipeline's parameters as JSON.
+    """Run a pipeline; the arguments are its spec's name (``training``), its root and its parameters as JSON.
+
+    A run that is repeated in its root keeps the tasks that succeeded there. It ends with the process that started it,
+    which holds the other end of standard input.
 
     Returns:
-        0 where every stage succeeded, 1 where one failed (its reason is in the progress file and in the log).
+        0 where every task succeeded, 1 where one failed (its reason is in the progress file and in the log).
     """
-    root, parameters = sys.argv[1], json.loads(sys.argv[2])
+    name, root, parameters = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+    threading.Thread(target=_end_with_the_starter, daemon=True).start()
     warnings.filterwarnings("ignore", message=".*does not contain 'python'.*")
-    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=root)
+    warnings.filterwarnings("ignore", message=".*non-Python base image.*")
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=root, enable_caching=True)
     try:
-        training(**parameters)
-    except RuntimeError as error:  # all that kfp.local tells of a failed stage
+        SPECS[FOLDER / f"{name}.yaml"](**parameters)
+    except RuntimeError as error:  # all that kfp.local tells of a failed task
         logging.getLogger(__name__).error("%s", error)
         return 1
     return 0
+
+
+def _end_with_the_starter() -> None:
+    """End this process and its tasks when the starter is gone, however it went."""
+    while os.read(0, 1):
+        pass
+    os.killpg(0, signal.SIGTERM)
 
 
 if __name__ == "__main__":

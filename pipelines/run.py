@@ -2,11 +2,8 @@
 
 import datetime
 import hashlib
-import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +25,7 @@ from pipelines.embedded import embedded_store
 from pipelines.example import example_document
 from pipelines.keys import key_environment
 from pipelines.portfolio.generate import generate
-from pipelines.processes import ended
+from pipelines.processes import running_pipeline
 from pipelines.revision import code_revision
 from pipelines.training import STAGES
 
@@ -80,7 +77,6 @@ def run(order: Order, console: Console) -> Iterator[tuple[Path, dict[str, str]]]
     data = order.data or _make_portfolio(order, out / "data", as_of, console)
     if not data.is_dir():
         raise InputError(f"{data} is not a folder; give the folder of the lender's files with --data.")
-    (out / "log").mkdir()
     console.print(f"[bold]{mapping.lender}[/] as of {as_of}, run in {out}", highlight=False)
     with embedded_store(out / "store") as access:
         environment = store_environment(access) | key_environment(RUNS / "keys")
@@ -203,26 +199,14 @@ def _drive(parameters: dict[str, str], out: Path, environment: dict[str, str], d
     Returns:
         The folder of its artifacts: ``<stage>/<artifact>``.
     """
-    log = out / "log" / "pipeline.log"
-    progress = {"QUIPU_PROGRESS_FILE": str((out / "log" / "progress.jsonl").resolve()), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "pipelines.local", str((out / "pipeline").resolve()), json.dumps(parameters)]
-    with log.open("wb") as opened:
-        child = subprocess.Popen(
-            command,
-            stdout=opened,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env=os.environ | environment | progress,
-            start_new_session=True,
-        )
-        with ended(child), display.live():
-            while child.poll() is None:
-                display.refresh()
-                time.sleep(0.1)
+    with running_pipeline("training", out, parameters, environment) as child, display.live():
+        while child.poll() is None:
             display.refresh()
+            time.sleep(0.1)
+        display.refresh()
     if child.returncode != 0:
         stage, reason = display.failed or ("pipeline", "it ended without a word")
-        raise StageFailed(f"{stage} failed: {reason}\nThe log is {log}.")
+        raise StageFailed(f"{stage} failed: {reason}\nThe log is {out}/log/pipeline.log.")
     return next((out / "pipeline").glob("quipu-training-*"))
 
 
