@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+# What float64 can tell from 0 and from 1.
+_LEAST, _GREATEST = float(np.finfo(float).tiny), float(1 - np.finfo(float).epsneg)
 
 
 class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,7 +54,7 @@ def sigmoid(log_odds: Floats) -> Floats:
     # exp of a negative number cannot overflow; the two forms agree at 0
     small = np.exp(-np.abs(log_odds))
     probability = np.where(log_odds >= 0, 1.0, small) / (1.0 + small)
-    return np.clip(probability, np.finfo(float).tiny, 1 - np.finfo(float).epsneg)
+    return np.minimum(np.maximum(probability, _LEAST), _GREATEST)
 
 
 def fit_calibration(log_odds: Floats, bad: Integers) -> Calibration:

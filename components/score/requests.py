@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from msgspec import Struct
+
 Role = Literal["score", "read", "override", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
@@ -26,8 +28,7 @@ ANYONE = Actor("anyone", frozenset(ROLES))
 STRANGER = Actor("", frozenset())
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(Struct, frozen=True):
     """A request whose body has arrived and whose actor is known.
 
     Args:
@@ -36,6 +37,7 @@ class Request:
         body: Body.
         id: Id of the request, for the log.
         actor: Who asks.
+        head: Bytes of JSON that the body begins with, where tensors follow them; 0 where it is all JSON.
     """
 
     method: str
@@ -43,3 +45,4 @@ class Request:
     body: bytes = b""
     id: str = ""
     actor: Actor = ANYONE
+    head: int = 0

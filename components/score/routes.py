@@ -169,7 +169,7 @@ def _model_metadata(model: Model, _request: Request) -> bytes:
 
 
 def _infer(model: Model, request: Request) -> bytes:
-    inference = read_request(request.body)
+    inference = read_request(request.body, request.head)
     columns, rows = columns_of(inference, model.features)
     probability, points = model.scores(columns)
     outputs = []

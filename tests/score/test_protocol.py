@@ -100,10 +100,78 @@ def test_one_tensor_of_all_numbers_in_order_does_too(numbers: Model, nested: boo
     assert infer(numbers, {"inputs": [matrix]}) == infer(numbers, {"inputs": by_feature})
 
 
-@pytest.mark.parametrize("datatype", ["FP32", "INT64"])
+@pytest.mark.parametrize("datatype", ["FP16", "FP32", "INT16", "INT32", "INT64", "UINT16", "UINT64"])
 def test_numbers_come_in_other_datatypes(numbers: Model, datatype: str) -> None:
     whole = {"peak_days_late": 12, "late_share": 1, "bureau_debt": None, "inflow_monthly": 800, "asked_amount": 2500}
     assert infer(numbers, {"inputs": tensors(whole, datatype=datatype)}) == infer(numbers, {"inputs": tensors(whole)})
+
+
+def behind(*tensors: tuple[str, str, list[int], bytes], **more: Any) -> tuple[bytes, int]:
+    """A request with its tensors behind the JSON, and where that ends."""
+    inputs = [
+        {"name": name, "datatype": datatype, "shape": shape, "parameters": {"binary_data_size": len(content)}}
+        for name, datatype, shape, content in tensors
+    ]
+    head = json.dumps({"inputs": inputs} | more).encode()
+    return head + b"".join(content for *_, content in tensors), len(head)
+
+
+def test_tensors_may_lie_behind_the_json(numbers: Model, mixed: Model) -> None:
+    rows = np.array([[12.0, 0.5, np.nan, 800.0, 2500.0], [1.0, 0.0, 9.0, 100.0, 500.0]])
+    body, head = behind(("x", "FP64", [2, 5], rows.tobytes()))
+    answered = answer(numbers, Request("POST", "/v2/models/quipu/infer", body, head=head))
+    matrix = {
+        "name": "x",
+        "shape": [2, 5],
+        "datatype": "FP64",
+        "data": [[12, 0.5, None, 800, 2500], [1, 0, 9, 100, 500]],
+    }
+    assert json.loads(answered.body) == infer(numbers, {"inputs": [matrix]})[1]
+    texts = b"".join(len(text).to_bytes(4, "little") + text for text in (b"branch", "ñ".encode()))
+    body, head = behind(
+        ("late_share", "FP32", [2], np.array([0.5, 0.25], dtype="<f4").tobytes()),
+        ("channel", "BYTES", [2], texts),
+        ("attribute_shop_score", "INT16", [2], np.array([50, 60], dtype="<i2").tobytes()),
+    )
+    answered = answer(mixed, Request("POST", "/v2/models/quipu/infer", body, head=head))
+    same = {
+        "inputs": [
+            {"name": "late_share", "shape": [2], "datatype": "FP64", "data": [0.5, 0.25]},
+            {"name": "channel", "shape": [2], "datatype": "BYTES", "data": ["branch", "ñ"]},
+            {"name": "attribute_shop_score", "shape": [2], "datatype": "FP64", "data": [50, 60]},
+        ]
+    }
+    assert json.loads(answered.body) == infer(mixed, same)[1]
+
+
+@pytest.mark.parametrize(
+    ("tensor", "cut", "sentence"),
+    [
+        (("x", "FP64", [1, 5], bytes(39)), 0, "has shape [1, 5], but its data hold 39 bytes"),
+        (("x", "FP64", [1, 5], bytes(40)), 1, "says that it has 40 bytes, which are not there"),
+        (("x", "FP64", [1, 5], bytes(40)), -3, "There are 3 bytes behind the request that no input names"),
+        (("x", "FP64", [1, 5], np.full(5, np.inf).tobytes()), 0, "hold an infinite number"),
+        (("x", "FP64", [10**12, 5], bytes(40)), 0, "but its data hold 40 bytes"),
+    ],
+)
+def test_bytes_that_do_not_fit_are_told_so(
+    numbers: Model, tensor: tuple[str, str, list[int], bytes], cut: int, sentence: str
+) -> None:
+    body, head = behind(tensor)
+    body = body[:-cut] if cut > 0 else body + bytes(-cut)
+    answered = answer(numbers, Request("POST", "/v2/models/quipu/infer", body, head=head))
+    assert (answered.status, sentence in json.loads(answered.body)["error"]) == (400, True), answered.body
+
+
+@pytest.mark.parametrize("texts", [b"\x05\x00\x00\x00ab", b"\x01", b"\x01\x00\x00\x00\xff"])
+def test_bytes_that_are_no_texts_are_told_so(mixed: Model, texts: bytes) -> None:
+    body, head = behind(
+        ("late_share", "FP32", [1], bytes(4)),
+        ("channel", "BYTES", [1], texts),
+        ("attribute_shop_score", "FP64", [1], bytes(8)),
+    )
+    answered = answer(mixed, Request("POST", "/v2/models/quipu/infer", body, head=head))
+    assert (answered.status, "texts in UTF-8" in json.loads(answered.body)["error"]) == (400, True)
 
 
 def test_fp32_values_are_those_of_fp32(numbers: Model) -> None:
@@ -181,10 +249,15 @@ def _with(place: int, **changed: Any) -> dict[str, Any]:
         (_with(1, data=["0.5"]), "The data of 'late_share' does not fit: Expected `float | null`, got `str`"),
         (_with(1, data=[True]), "got `bool`"),
         (_with(1, data=0.5), "got `float`"),
-        (_with(1, datatype="BYTES", data=["0.5"]), "has datatype BYTES; give FP64, FP32 or INT64"),
+        (_with(1, datatype="BYTES", data=["0.5"]), "has datatype BYTES; give FP64 or another type of numbers"),
         (_with(1, datatype="INT64", data=[0.5]), "got `float`"),
         (_with(1, datatype="FP32", data=[1e300]), "FP32"),
-        (_with(1, datatype="FP16"), "does not fit"),
+        (_with(1, datatype="FP16", data=[70_000]), "holds a number that FP16 cannot; use FP64"),
+        (_with(1, datatype="FP8"), "does not fit"),
+        (_with(1, datatype="BOOL", data=[0.5]), "got `float`"),
+        (_with(1, datatype="UINT8", data=[256]), "Expected `int` <= 255"),
+        (_with(1, datatype="INT16", data=[-(2**15) - 1]), "Expected `int` >= -32768"),
+        ({"inputs": [{"name": name, "shape": [1], "datatype": "FP64"} for name in ROW]}, "late' has no data"),
         ({"inputs": tensors(ROW, shape=[0])}, "[0]"),
         ({"inputs": [{"name": name, "shape": [0], "datatype": "FP64", "data": []} for name in ROW]}, "no rows"),
         ({"inputs": tensors(ROW), "outputs": [{"name": "shap"}]}, "no output 'shap'"),
