@@ -27,7 +27,7 @@ from pipelines.keys import key_environment
 from pipelines.kubeflow_api import serving
 from pipelines.portfolio.generate import generate as generate_portfolio
 from pipelines.results import show_model, show_models, show_run, show_score
-from pipelines.run import LATEST, RUNS, Order, run, store_environment
+from pipelines.run import LATEST, RUNS, Order, Runner, run, store_environment
 from pipelines.scoring_service import ask, running_scorer
 
 app = typer.Typer(
@@ -67,12 +67,15 @@ def run_command(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run, new or empty. By default runs/<time>.")] = None,
     config: Annotated[Path | None, typer.Option(help="Configuration (YAML) laid over the mapping's own.")] = None,
+    runner: Annotated[
+        Runner, typer.Option(help="process, or container: each stage in its own image.")
+    ] = Runner.PROCESS,
 ) -> None:
     """Train on a lender's tables, choose the champion, register it and score one application.
 
     Example: quipu run --mapping superlender --data DIR
     """
-    order = Order(mapping, data, as_of.date() if as_of else None, config, out)
+    order = Order(mapping, data, as_of.date() if as_of else None, config, out, runner)
     with run(order, console) as (folder, environment):
         show_run(console, folder, read_json(str(folder / "summary.json")))
         body = (folder / "application.json").read_bytes()

@@ -1,4 +1,4 @@
-"""Runs a pipeline on this machine with kfp.local, each task in a process of its own."""
+"""Runs a pipeline on this machine with kfp.local, each task in a process or a container of its own."""
 
 import json
 import logging
@@ -9,9 +9,10 @@ import threading
 import warnings
 from pathlib import Path
 
-from kfp import local
+from kfp import components, local
 
 from pipelines.compiled import SPECS
+from pipelines.container import ENGINE, in_containers
 
 FOLDER = Path(__file__).parent
 
@@ -30,8 +31,12 @@ def main() -> int:
     warnings.filterwarnings("ignore", message=".*does not contain 'python'.*")
     warnings.filterwarnings("ignore", message=".*non-Python base image.*")
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=root, enable_caching=True)
+    path = FOLDER / f"{name}.yaml"
+    pipeline = SPECS[path]
+    if ENGINE in os.environ:
+        pipeline = components.load_component_from_text(in_containers(path.read_text(encoding="utf-8")))
     try:
-        SPECS[FOLDER / f"{name}.yaml"](**parameters)
+        pipeline(**parameters)
     except RuntimeError as error:  # all that kfp.local tells of a failed task
         logging.getLogger(__name__).error("%s", error)
         return 1

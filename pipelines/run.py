@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,7 +20,8 @@ from components.credit.config import parse_config
 from components.credit.documents import read_json, write_json
 from components.credit.errors import InputError, QuipuError, nearest
 from components.credit.mapping import Mapping, parse_mapping
-from components.credit.store import LANDING_BUCKET, Access, Store, read_manifest
+from components.credit.store import LANDING_BUCKET, Access, Store, access_from_environment, read_manifest
+from pipelines.container import container_environment
 from pipelines.display import Display
 from pipelines.embedded import embedded_store
 from pipelines.example import example_document
@@ -39,6 +41,13 @@ class StageFailed(QuipuError):
     """A stage of the pipeline failed; the text names it, the reason and the log."""
 
 
+class Runner(StrEnum):
+    """Where each stage of a run on this machine runs."""
+
+    PROCESS = "process"
+    CONTAINER = "container"
+
+
 @dataclass(frozen=True)
 class Order:
     """What a run is asked to do.
@@ -49,6 +58,7 @@ class Order:
         as_of: As-of day; None follows the mapping, then today.
         config: Configuration file, or None.
         out: Folder of the run; None makes ``runs/<time>``.
+        runner: Whether each stage is a process here, or a container of its own image.
     """
 
     mapping: str
@@ -56,6 +66,7 @@ class Order:
     as_of: datetime.date | None
     config: Path | None
     out: Path | None
+    runner: Runner = Runner.PROCESS
 
 
 @contextmanager
@@ -78,8 +89,12 @@ def run(order: Order, console: Console) -> Iterator[tuple[Path, dict[str, str]]]
     if not data.is_dir():
         raise InputError(f"{data} is not a folder; give the folder of the lender's files with --data.")
     console.print(f"[bold]{mapping.lender}[/] as of {as_of}, run in {out}", highlight=False)
-    with embedded_store(out / "store") as access:
+    with _store(out / "store") as access:
         environment = store_environment(access) | key_environment(RUNS / "keys")
+        if order.runner is Runner.CONTAINER:
+            environment |= container_environment(
+                {out / "pipeline": "rw", out / "log": "rw", data: "ro", RUNS / "keys": "ro"}
+            )
         store = Store(access)
         parameters = {
             "source": str(data.resolve()),
@@ -164,6 +179,18 @@ def _overlaid(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         inner = merged.get(key)
         merged[key] = _overlaid(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
     return merged
+
+
+@contextmanager
+def _store(folder: Path) -> Iterator[Access]:
+    """The store that the environment names, or else an embedded one with its data in ``folder``."""
+    if "QUIPU_STORE_ENDPOINT" in os.environ:
+        access = access_from_environment()
+        Store(access).make_buckets()
+        yield access
+        return
+    with embedded_store(folder) as access:
+        yield access
 
 
 def _make_folder(out: Path | None) -> Path:
