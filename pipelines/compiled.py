@@ -1,4 +1,4 @@
-"""The compiled specs that are committed: which file comes from what, and how to compile them again."""
+"""The compiled specs that are committed, and the reference of the components: what comes from what."""
 
 import warnings
 from pathlib import Path
@@ -14,6 +14,7 @@ from components.train_sklearn.component import train_sklearn
 from components.train_xgboost.component import train_xgboost
 from components.validate.component import validate
 from pipelines.promotion import promotion
+from pipelines.reference import reference
 from pipelines.training import training
 
 _ROOT = Path(__file__).parent.parent
@@ -36,6 +37,14 @@ SPECS: dict[Path, BaseComponent] = {
 }
 
 
+REFERENCE = _ROOT / "components" / "README.md"
+
+
+def reference_text() -> str:
+    """Content of ``REFERENCE`` by the committed specs of the components."""
+    return reference({path: component for path, component in SPECS.items() if path.name == "component.yaml"})
+
+
 def compile_to(component: BaseComponent, path: Path) -> None:
     """Compile a component or pipeline to YAML."""
     with warnings.catch_warnings():
@@ -47,3 +56,4 @@ if __name__ == "__main__":
     for spec, source in SPECS.items():
         compile_to(source, spec)
         print(spec.relative_to(_ROOT))
+    REFERENCE.write_text(reference_text(), encoding="utf-8")

@@ -6,7 +6,8 @@ import pytest
 import yaml
 from kfp import components, dsl
 
-from pipelines.compiled import SPECS, compile_to
+from pipelines.compiled import REFERENCE, SPECS, compile_to, reference_text
+from pipelines.quality import quality
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda path: f"{path.parent.name}/{path.name}")
@@ -30,3 +31,17 @@ def test_a_component_loads_into_somebody_elses_pipeline(spec: Path, tmp_path: Pa
     assert executor["image"].rpartition("/")[2].partition(":")[0] == name
     assert "pip" not in " ".join(executor["command"]), "nothing is installed at run time"
     assert isinstance(loaded, dsl.base_component.BaseComponent)
+
+
+def test_the_reference_of_the_components_is_that_of_their_specs() -> None:
+    assert REFERENCE.read_text() == reference_text(), "run 'make compile' and commit what changed"
+
+
+def test_two_components_alone_make_a_pipeline_of_their_own(tmp_path: Path) -> None:
+    compile_to(quality, tmp_path / "quality.yaml")
+    spec, platform = yaml.safe_load_all((tmp_path / "quality.yaml").read_text())
+    assert sorted(spec["root"]["dag"]["tasks"]) == ["ingest", "validate"]
+    assert sorted(platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]) == [
+        "exec-ingest",
+        "exec-validate",
+    ]
