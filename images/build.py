@@ -3,7 +3,8 @@
 The environment chooses: ENGINE (podman or docker, whichever is there), BASE (image with Python 3.11 to 3.13), CA (file
 with a company's certificate authority, used while building and not kept), REGISTRY (where the images are to live; they
 are pushed there when PUSH=1), IMAGES (names, default all). For each image it writes ``build/images/<name>.cdx.json``
-(CycloneDX SBOM), and for all ``build/images/images.json``: name to reference and bytes.
+(CycloneDX SBOM), and for all ``build/images/images.json``: name to reference and bytes, and ``images.env``, with which
+pipelines compile on these images.
 """
 
 import gzip
@@ -60,6 +61,21 @@ def build(image: str, engine: str, base: str, registry: str, ca: str | None) -> 
     return reference
 
 
+def pushed(engine: str, reference: str) -> str:
+    """Push an image to its registry and give its reference by digest, which no later push can change."""
+    local = reference.startswith(("127.0.0.1", "localhost"))
+    flags = ["--tls-verify=false"] if local and engine == "podman" else []
+    subprocess.run([engine, "push", "--quiet", *flags, reference], check=True, stdout=subprocess.DEVNULL)
+    shown = subprocess.run(
+        [engine, "image", "inspect", "--format", '{{join .RepoDigests " "}}', reference],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    name = reference.rpartition(":")[0]
+    return next(digest for digest in shown.stdout.split() if digest.startswith(f"{name}@"))
+
+
 def sizes(engine: str, reference: str) -> tuple[int, int]:
     """Bytes of an image as stored, and of its layers compressed as a registry keeps them."""
     shown = subprocess.run(
@@ -106,13 +122,14 @@ def main() -> None:
     for image in os.environ.get("IMAGES", "").split() or IMAGES:
         reference = build(image, engine, base, registry, os.environ.get("CA"))
         bill_of_materials(engine, reference, folder / f"{image}.cdx.json")
-        if os.environ.get("PUSH") == "1":
-            flags = ["--tls-verify=false"] if registry.startswith(("127.0.0.1", "localhost")) else []
-            subprocess.run([engine, "push", "--quiet", *flags, reference], check=True, stdout=subprocess.DEVNULL)
         stored, compressed = sizes(engine, reference)
+        if os.environ.get("PUSH") == "1":
+            reference = pushed(engine, reference)
         built[image] = Built(reference, stored, compressed)
         print(f"{image:<16}{stored / 1e6:>8.0f}{compressed / 1e6:>16.0f}  {reference}", flush=True)
     (folder / "images.json").write_text(json.dumps({name: vars(one) for name, one in built.items()}, indent=1))
+    variables = [f"QUIPU_IMAGE_{name.upper().replace('-', '_')}={one.reference}\n" for name, one in built.items()]
+    (folder / "images.env").write_text("".join(variables))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The compiled specs that are committed, and the reference of the components: what comes from what."""
 
+import sys
 import warnings
 from pathlib import Path
 
@@ -52,8 +53,20 @@ def compile_to(component: BaseComponent, path: Path) -> None:
         compiler.Compiler().compile(component, str(path))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Compile what is committed, or with an argument all of it into that folder, on the images of QUIPU_IMAGE_*."""
+    if len(sys.argv) > 1:
+        folder = Path(sys.argv[1])
+        folder.mkdir(parents=True, exist_ok=True)
+        for spec, source in SPECS.items():
+            name = f"component-{spec.parent.name}.yaml" if spec.name == "component.yaml" else spec.name
+            compile_to(source, folder / name)
+        return
     for spec, source in SPECS.items():
         compile_to(source, spec)
         print(spec.relative_to(_ROOT))
     REFERENCE.write_text(reference_text(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
