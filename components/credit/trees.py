@@ -1,7 +1,7 @@
 """Both tree families behind one engine: an XGBoost booster in UBJSON, and the encoder of its inputs.
 
 A random forest of scikit-learn is converted into a booster once, exactly, so that a scorer needs neither
-scikit-learn nor a pickle, and both families have the same exact TreeSHAP.
+scikit-learn nor a pickle, and both families have the same exact TreeSHAP. What scores is compiled and needs no XGBoost.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from components.credit.binning import Columns, frequent_by_risk, numbers
+from components.credit.binning import Columns, frequent_by_risk
+from components.credit.booster import Nodes, level_order, read_nodes
 from components.credit.calibration import Floats, Integers
 from components.credit.dictionary import Feature
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
-    from xgboost import Booster
+
+    from components.credit.treeshap import Explainer
 
 Matrix = NDArray[np.float32]
 
@@ -70,14 +72,14 @@ class Encoder(Struct, frozen=True, forbid_unknown_fields=True):
     columns: list[Encoded]
 
     def matrix(self, columns: Columns) -> Matrix:
-        """Rows for the trees, shape (n, features), NaN where missing."""
-        encoded = [
-            np.clip(numbers(columns[column.feature]), -_GREATEST, _GREATEST)
-            if column.levels is None
-            else column.levels.ranks(columns[column.feature])
-            for column in self.columns
-        ]
-        return np.column_stack(encoded).astype(np.float32)
+        """Rows for the trees in row order, shape (n, features), NaN where missing."""
+        values = np.empty((len(columns[self.columns[0].feature]), len(self.columns)))
+        for place, column in enumerate(self.columns):
+            given = columns[column.feature]
+            values[:, place] = given if column.levels is None else column.levels.ranks(given)
+        np.minimum(values, _GREATEST, out=values)
+        np.maximum(values, -_GREATEST, out=values)
+        return values.astype(np.float32)
 
 
 def fit_encoder(
@@ -129,25 +131,19 @@ class Trees:
     encoder: Encoder
 
     def __post_init__(self) -> None:
-        features = self._model.num_features()
+        features = self.nodes.features
         if features != len(self.encoder.columns):
             raise ValueError(f"reads {features} features where the model has {len(self.encoder.columns)}")
 
     @cached_property
-    def _model(self) -> Booster:
-        # xgboost takes 1.7 s to import, and a scorer of a scorecard never needs it
-        from xgboost import Booster
-        from xgboost.core import XGBoostError
-
-        try:
-            return Booster({"nthread": 1}, model_file=bytearray(self.booster))
-        except XGBoostError as error:
-            raise ValueError("is damaged") from error
+    def nodes(self) -> Nodes:
+        """The trees' nodes."""
+        return read_nodes(self.booster)
 
     @cached_property
     def base(self) -> float:
         """Mean margin over the training rows: what TreeSHAP starts from."""
-        return float(self._shap(np.full((1, len(self.encoder.columns)), np.nan, dtype=np.float32))[0, -1])
+        return self._explainer.base
 
     def margin(self, columns: Columns) -> Floats:
         """Sum of the trees, shape (n,)."""
@@ -155,13 +151,13 @@ class Trees:
 
     def contributions(self, columns: Columns) -> Floats:
         """Exact TreeSHAP (path-dependent), shape (n, features)."""
+        return self.explained(columns)[1]
+
+    def explained(self, columns: Columns) -> tuple[Floats, Floats]:
+        """``margin`` and ``contributions``, the inputs encoded once."""
         matrix = self.encoder.matrix(columns)
-        parts = self._shap(matrix)[:, :-1]
-        # XGBoost adds up in float32: what is lost by that is shared out, so that base and parts make the margin
-        size = np.abs(parts)
-        lost = self._margin(matrix) - self.base - parts.sum(axis=1)
-        shared = size * (lost / np.maximum(size.sum(axis=1), np.finfo(np.float32).tiny))[:, None]
-        return np.asarray(parts + shared, dtype=np.float64)
+        margin = self._margin(matrix)
+        return margin, self._explainer.parts(matrix, margin)
 
     def log_odds(self, margin: Floats) -> Floats:
         """Log-odds of bad at a margin."""
@@ -170,12 +166,16 @@ class Trees:
         return np.asarray(np.log((margin + _SMOOTHING) / (1 - margin + _SMOOTHING)), dtype=np.float64)
 
     def _margin(self, matrix: Matrix) -> Floats:
-        return np.asarray(self._model.inplace_predict(matrix, predict_type="margin"), dtype=np.float64)
+        # numba takes 0.3 s to import, and a scorer of a scorecard never needs it
+        from components.credit.treeshap import margins
 
-    def _shap(self, matrix: Matrix) -> Floats:
-        from xgboost import DMatrix
+        return margins(self.nodes, matrix)
 
-        return np.asarray(self._model.predict(DMatrix(matrix, nthread=1), pred_contribs=True), dtype=np.float64)
+    @cached_property
+    def _explainer(self) -> Explainer:
+        from components.credit.treeshap import explainer
+
+        return explainer(self.nodes)
 
 
 def forest_to_booster(forest: RandomForestClassifier) -> bytes:
@@ -202,7 +202,7 @@ def forest_to_booster(forest: RandomForestClassifier) -> bytes:
 
 def _converted(tree: Any, trees: int, pattern: dict[str, Any], place: int) -> dict[str, Any]:
     """One tree of scikit-learn in XGBoost's layout."""
-    order = _level_order(tree.children_left, tree.children_right)
+    order = np.concatenate(level_order(tree.children_left, tree.children_right, np.array([0])))
     number = np.argsort(order)
     left, right = tree.children_left[order], tree.children_right[order]
     leaf = left < 0
@@ -227,13 +227,3 @@ def _converted(tree: Any, trees: int, pattern: dict[str, Any], place: int) -> di
         "sum_hessian": tree.weighted_n_node_samples[order].tolist(),
         "tree_param": pattern["tree_param"] | {"num_nodes": str(len(order))},
     }
-
-
-def _level_order(left: Integers, right: Integers) -> Integers:
-    """Nodes level by level: XGBoost takes a right child to stand behind its left one."""
-    levels, level = [], np.array([0])
-    while len(level):
-        levels.append(level)
-        inner = level[left[level] >= 0]
-        level = np.column_stack([left[inner], right[inner]]).ravel()
-    return np.concatenate(levels)
