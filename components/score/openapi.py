@@ -11,6 +11,7 @@ from components.score.application import Score
 from components.score.document import Document
 from components.score.model import NAME, Models
 from components.score.protocol import InferenceRequest, InferenceResponse, ModelMetadata, ServerMetadata
+from components.score.requests import Role
 
 
 class Problem(Struct, frozen=True):
@@ -38,7 +39,19 @@ class ModelReady(Struct, frozen=True):
     ready: bool
 
 
+_REFUSALS = {
+    "4XX": "The request is not one that can be answered; a sentence says why.",
+    "401": "No token, or one that is not believed.",
+    "403": "The token lacks the role that this needs.",
+    "429": "Asked too often; retry-after says how long to wait.",
+    "503": "Not now: too much to do, or about to stop.",
+}
 _MODEL = [("model", NAME)]
+_BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A token of the identity provider, or an API key. A scorer without either answers everybody.",
+}
 _VERSION = [*_MODEL, ("version", "version of the model")]
 
 
@@ -55,21 +68,28 @@ def _let_amounts_be_numbers(schema: Any) -> None:
 
 
 @cache
-def openapi() -> bytes:
-    """The document (OpenAPI 3.1) as JSON."""
+def openapi(places: frozenset[tuple[str, str, frozenset[Role]]]) -> bytes:
+    """The document (OpenAPI 3.1) as JSON.
+
+    Args:
+        places: Path, method and who may ask there, of each place that the scorer has.
+    """
     types = [Document, Score, InferenceRequest, InferenceResponse, ModelMetadata, ServerMetadata, Problem, Live, Ready,
-             ModelReady, Models]  # fmt: skip
+             ModelReady, Models, dict[str, Any]]  # fmt: skip
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     by_type = dict(zip(types, schemas, strict=True))
     _let_amounts_be_numbers(components)
     components["Tensor"]["properties"]["data"] = {"type": "array", "description": "Flat, or nested row by row."}
 
-    def operation(summary: str, gives: type, takes: Any = None, parameters: list[tuple[str, str]] | None = None) -> Any:
+    def operation(summary: str, gives: Any, takes: Any = None, parameters: list[tuple[str, str]] | None = None) -> Any:
         described: dict[str, Any] = {
             "summary": summary,
             "responses": {
                 "200": {"description": "The answer.", "content": {"application/json": {"schema": by_type[gives]}}},
-                "4XX": {"description": "A sentence.", "content": {"application/json": {"schema": by_type[Problem]}}},
+                **{
+                    status: {"description": why, "content": {"application/json": {"schema": by_type[Problem]}}}
+                    for status, why in _REFUSALS.items()
+                },
             },
         }
         if parameters:
@@ -87,6 +107,7 @@ def openapi() -> bytes:
     paths: dict[str, Any] = {
         "/v1/score": {"post": operation("Score an application with its raw history", Score, Document)},
         "/v1/models": {"get": operation("What answers here", Models)},
+        "/openapi.json": {"get": operation("This document", dict[str, Any])},
         "/v2/health/live": {"get": operation("Whether the process answers", Live)},
         "/v2/health/ready": {"get": operation("Whether a verified model is loaded", Ready)},
         "/v2": {"get": operation("Who answers", ServerMetadata)},
@@ -100,6 +121,11 @@ def openapi() -> bytes:
         paths[f"{prefix}/infer"] = {
             "post": operation("Score rows of ready features", InferenceResponse, InferenceRequest, parameters)
         }
+    for path, method, roles in places:
+        one_of = ", ".join(sorted(roles))
+        operation_there = paths[path][method.lower()]
+        operation_there["security"] = [{"bearer": sorted(roles)}] if roles else []
+        operation_there["description"] = f"For the roles {one_of}." if roles else "For everybody."
     return msgspec.json.encode(
         {
             "openapi": "3.1.0",
@@ -109,6 +135,6 @@ def openapi() -> bytes:
                 "description": "Credit scores with their reasons. The paths below /v2 are the Open Inference Protocol.",
             },
             "paths": paths,
-            "components": {"schemas": components},
+            "components": {"schemas": components, "securitySchemes": {"bearer": _BEARER}},
         }
     )

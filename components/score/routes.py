@@ -12,6 +12,8 @@ from components.score.application import score
 from components.score.document import read_document
 from components.score.model import NAME, REASONS, Model, Models
 from components.score.openapi import openapi
+from components.score.page import HEADERS as PAGE_HEADERS
+from components.score.page import PAGE
 from components.score.protocol import (
     POINTS,
     PROBABILITY,
@@ -33,10 +35,11 @@ class Answer:
 
     Args:
         status: HTTP status.
-        body: The answer, JSON if ``headers`` say nothing else.
+        body: The answer.
         route: Method and route, with placeholders where the path names something; for the log and the metrics.
         version: Model version that answered; empty where none did.
         headers: Headers that this answer has besides those of all.
+        type: Type of the body.
     """
 
     status: int
@@ -44,6 +47,7 @@ class Answer:
     route: str
     version: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    type: str = "application/json"
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class Place:
         roles: An actor needs one of them; none where everybody may ask.
         model: Model that the path names, empty where it names none.
         version: Version that the path names, empty where it names none.
+        headers: Headers that its answers have.
+        type: Type of its answers.
     """
 
     route: str
@@ -63,6 +69,8 @@ class Place:
     roles: frozenset[Role]
     model: str = ""
     version: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    type: str = "application/json"
 
 
 def answer(model: Model, request: Request) -> Answer:
@@ -114,7 +122,8 @@ def answer_at(place: Place, model: Model, request: Request) -> Answer:
         known = f"There is no version '{place.version}' of '{NAME}' here; {model.version} answers."
         return refusal(404, known, place.route)
     try:
-        return Answer(200, place.handler(model, request), place.route, model.version)
+        body = place.handler(model, request)
+        return Answer(200, body, place.route, model.version, place.headers, place.type)
     except InputError as error:
         return refusal(400, str(error), place.route)
 
@@ -192,7 +201,11 @@ def _models(model: Model, _request: Request) -> bytes:
 
 
 def _openapi(_model: Model, _request: Request) -> bytes:
-    return openapi()
+    return openapi(frozenset((route, method, roles) for (method, route), roles in ROLES_BY_PLACE.items()))
+
+
+def _page(_model: Model, _request: Request) -> bytes:
+    return PAGE
 
 
 _SERVER = msgspec.json.encode(ServerMetadata("quipu", package_version("quipu")))
@@ -223,4 +236,9 @@ _PLAIN = {
     for route, handlers in _HANDLERS.items()
     for method, (handler, roles) in handlers.items()
     if "{version}" not in route
+}
+_PLAIN["GET", "/"] = Place("GET /", _page, _ALL, headers=PAGE_HEADERS, type="text/html; charset=utf-8")
+# Who may ask where, for the OpenAPI document.
+ROLES_BY_PLACE = {
+    (method, route): roles for route, handlers in _HANDLERS.items() for method, (_, roles) in handlers.items()
 }

@@ -62,7 +62,6 @@ _FLUSH_SECONDS = 0.2
 _CONNECTIONS = 4096
 _QUIET = ("GET /v2/health/live", "GET /v2/health/ready")
 _READY = ("GET /v2/health/ready", "GET /v2/models/{model}/ready", "GET /v2/models/{model}/versions/{version}/ready")
-_JSON = ("content-type", "application/json")
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -140,7 +139,9 @@ class Service:
                         place, Request(scope.method, scope.path, body, request_id, actor, _head(headers))
                     )
         protocol.response_bytes(
-            answered.status, [_JSON, ("x-request-id", request_id), *answered.headers], answered.body
+            answered.status,
+            [("content-type", answered.type), ("x-request-id", request_id), *answered.headers],
+            answered.body,
         )
         count_request(answered.route, answered.status, answered.version, time.perf_counter() - started)
         if answered.route not in _QUIET or answered.status != 200:

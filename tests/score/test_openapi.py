@@ -6,7 +6,7 @@ import pytest
 
 from components.score.model import Model
 from components.score.requests import Request
-from components.score.routes import answer
+from components.score.routes import ROLES_BY_PLACE, answer
 
 
 @pytest.fixture
@@ -36,6 +36,16 @@ def test_each_path_is_there_and_answers_as_described(
             check(described, responses["200"]["content"]["application/json"]["schema"], json.loads(answered.body))
             refused = answer(numbers, Request(method.upper(), f"{real}/nothing"))
             check(described, responses["4XX"]["content"]["application/json"]["schema"], json.loads(refused.body))
+
+
+def test_each_place_is_described_with_who_may_ask(described: dict[str, Any]) -> None:
+    paths = described["paths"]
+    assert {(method.upper(), path) for path, operations in paths.items() for method in operations} == set(
+        ROLES_BY_PLACE
+    )
+    for (method, path), roles in ROLES_BY_PLACE.items():
+        assert paths[path][method.lower()]["security"] == ([{"bearer": sorted(roles)}] if roles else [])
+    assert described["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
 
 
 def test_the_description_refuses_what_the_scorer_refuses(

@@ -297,7 +297,7 @@ def test_a_model_with_categories_takes_no_single_tensor(mixed: Model) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404),
+        ("POST", "/", 404),
         ("GET", "/v2/models/quipu/explain", 404),
         ("GET", "/v2/models", 404),
         ("GET", "/v2/models/quipu/versions", 404),
