@@ -11,11 +11,13 @@ from components.deploy.component import deploy
 from components.evaluate.component import evaluate
 from components.feature.component import feature
 from components.ingest.component import ingest
+from components.score.component import score
 from components.train_sklearn.component import train_sklearn
 from components.train_xgboost.component import train_xgboost
 from components.validate.component import validate
 from pipelines.promotion import promotion
 from pipelines.reference import reference
+from pipelines.scoring import scoring
 from pipelines.training import training
 
 _ROOT = Path(__file__).parent.parent
@@ -31,9 +33,11 @@ SPECS: dict[Path, BaseComponent] = {
             "train_xgboost": train_xgboost,
             "evaluate": evaluate,
             "deploy": deploy,
+            "score": score,
         }.items()
     },
     _ROOT / "pipelines" / "training.yaml": training,
+    _ROOT / "pipelines" / "scoring.yaml": scoring,
     _ROOT / "pipelines" / "promotion.yaml": promotion,
 }
 

@@ -1,7 +1,7 @@
 """The small documents that a run is told with or hands on: mapping, configuration, JSON reports."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -9,6 +9,8 @@ from components.credit.config import Config, parse_config
 from components.credit.errors import InputError
 from components.credit.mapping import Mapping, parse_mapping
 from components.credit.store import Store, access_from_environment
+
+_T = TypeVar("_T")
 
 
 def read_mapping(place: str) -> Mapping:
@@ -32,6 +34,11 @@ def read_config(place: str) -> Config:
 def read_json(path: str) -> Any:
     """What a JSON file holds."""
     return msgspec.json.decode(Path(path).read_bytes())
+
+
+def read_record(path: str, kind: type[_T]) -> _T:
+    """The record that a JSON file holds."""
+    return msgspec.json.decode(Path(path).read_bytes(), type=kind)
 
 
 def write_json(path: str, document: object) -> None:

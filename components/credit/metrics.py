@@ -14,12 +14,10 @@ Sources
     Obuchowski, Biometrics 53 (1997): the same where one person has several rows
     Brown, Cai and DasGupta, Statistical Science 16 (2001): Wilson's and Jeffreys' intervals of a share
     Cox, Biometrika 45 (1958): slope and intercept of calibration
-    Yurdakul, Statistical Properties of the Population Stability Index (2018): critical value of PSI
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -56,15 +54,6 @@ class CalibrationLine:
 
     slope: Estimate
     intercept: Estimate
-
-
-@dataclass(frozen=True)
-class Shift:
-    """A population stability index, the value that chance alone passes once in 1 / (1 - confidence), and a verdict."""
-
-    psi: float
-    critical: float
-    verdict: Literal["stable", "small", "moderate", "large"]
 
 
 def roc_auc(bad: ArrayLike, score: ArrayLike) -> float:
@@ -257,46 +246,6 @@ def calibration_line(bad: ArrayLike, probability: ArrayLike, confidence: float) 
         slope=Estimate(slope, float(slope - half_slope), float(slope + half_slope)),
         intercept=Estimate(intercept, float(intercept - half_intercept), float(intercept + half_intercept)),
     )
-
-
-def quantile_edges(values: ArrayLike, bins: int) -> Array:
-    """Greatest value of each bin but the last, for bins of about equal numbers of rows; fewer where values repeat.
-
-    A row's bin is ``np.searchsorted(edges, value)``.
-    """
-    numbers = np.asarray(values, float)
-    edges = np.unique(np.quantile(numbers, np.arange(1, bins) / bins, method="inverted_cdf"))
-    return np.asarray(edges[edges < numbers.max()], float)
-
-
-def psi(expected: ArrayLike, actual: ArrayLike, confidence: float) -> Shift:
-    """Population stability index of two counts by bin.
-
-    The index is the sum of (a - e) ln(a / e) over the bins' shares. Without a shift it is about (1/N + 1/M) times a
-    chi-square of bins - 1 degrees of freedom, so what is called stable depends on both numbers of rows. Beyond that
-    chance, an index under .10 is named small, under .25 moderate, else large.
-
-    Args:
-        expected: (bins,) Rows of the reference by bin.
-        actual: (bins,) Rows of the other sample by bin.
-        confidence: Confidence of the critical value.
-    """
-    first, second = np.asarray(expected, float), np.asarray(actual, float)
-    used = first + second > 0
-    first, second = first[used], second[used]
-    critical = (1 / first.sum() + 1 / second.sum()) * stats.chi2.ppf(confidence, max(first.size - 1, 1))
-    if (first == 0).any() or (second == 0).any():  # half a row more in each bin, for the logarithm
-        first, second = first + 0.5, second + 0.5
-    e, a = first / first.sum(), second / second.sum()
-    value = float(((a - e) * np.log(a / e)).sum())
-    verdict: Literal["stable", "small", "moderate", "large"] = "large"
-    if value <= critical:
-        verdict = "stable"
-    elif value < 0.10:
-        verdict = "small"
-    elif value < 0.25:
-        verdict = "moderate"
-    return Shift(value, float(critical), verdict)
 
 
 def bootstrap(measure: Callable[[Array], Array], borrower: ArrayLike, replicates: int, seed: int) -> Array:

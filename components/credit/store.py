@@ -225,16 +225,16 @@ class Store:
             return pyarrow.dataset.FileSystemDataset(fragments, fragments[0].physical_schema, _PARQUET, self.files)
 
     def batches(
-        self, manifest: Manifest, name: str, index: int | None, columns: list[str]
+        self, manifest: Manifest, name: str, index: int | None, columns: list[str], rows: int = _BATCH_ROWS
     ) -> Iterator[pyarrow.RecordBatch]:
-        """Rows of a table, or of its ``index``-th partition, in order; one batch at a time is in memory.
+        """Rows of a table, or of its ``index``-th partition, in order; one batch of at most ``rows`` is in memory.
 
         A dataset's own scan may run ahead of a slow reader by a gigabyte.
         """
         with self.scanning():
             for path, _ in self._files(manifest, name, index):
                 with pyarrow.parquet.ParquetFile(self.files.open_input_file(path), pre_buffer=False) as file:
-                    for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
+                    for batch in file.iter_batches(rows, columns=columns):
                         yield batch.select(columns)
 
     def _files(self, manifest: Manifest, name: str, index: int | None) -> list[tuple[str, Part]]:

@@ -9,6 +9,7 @@ from components.credit.binning import fit_binning
 from components.credit.calibration import Calibration, Floats, Integers, Scaling, cut, fit_calibration, sigmoid
 from components.credit.config import Config, Scorecard
 from components.credit.dictionary import Feature
+from components.credit.drift import reference
 from components.credit.folds import Folds
 from components.credit.manifest import Manifest
 from components.credit.samples import Training
@@ -70,12 +71,14 @@ def finish(trained: Trained, training: Training, folds: Folds, config: Config, f
     share = config.policy.approval_share
     shares = (share / 3, share * 2 / 3, share, share + (1 - share) / 2)
     bands = cut(sigmoid(trained.out_of_fold[tested]), shares, scaling)
+    seen = reference(scaling.whole_points(trained.out_of_fold[tested]), trained.features, training.columns)
     report: dict[str, object] = {
         "rows": len(training.bad),
         "rows_available": training.available,
         "bads": int(training.bad.sum()),
         "dataset": features.sha256,
         "seed": config.seed,
+        "reference": msgspec.to_builtins(seen),
         **folds.figures(trained.out_of_fold, training.bad),
         **trained.report,
     }

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from components.credit import metrics
+from components.credit import drift, metrics
 from components.credit.binning import Columns
 from components.credit.config import Config
 from components.credit.errors import GateStopped
@@ -199,11 +199,11 @@ def _shift(training: pd.DataFrame, test: pd.DataFrame, name: str, confidence: fl
     if training.empty:
         return None
     reference, other = training[f"probability_{name}"].to_numpy(), test[f"probability_{name}"].to_numpy()
-    edges = metrics.quantile_edges(reference, _SHIFT_BINS)
+    edges = drift.quantile_edges(reference, _SHIFT_BINS)
     expected, actual = (
         metrics.counts(np.searchsorted(edges, values), bins=edges.size + 1) for values in (reference, other)
     )
-    shift = metrics.psi(expected, actual, confidence)
+    shift = drift.psi(expected, actual, confidence)
     return {"value": shift.psi, "critical": shift.critical, "verdict": shift.verdict, "n": reference.size}
 
 

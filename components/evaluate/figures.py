@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from components.credit import metrics
+from components.credit.drift import quantile_edges
 from components.credit.metrics import Array
 
 # Samples of borrowers for the intervals; a large book's are narrow, so that fewer do.
@@ -131,7 +132,7 @@ def curves(outcomes: Outcomes, confidence: float) -> Curves:
 
 def calibration_bins(bad: NDArray[np.int64], probability: Array, confidence: float) -> list[dict[str, float]]:
     """Tenths of the rows by probability: what was predicted and what happened, with Jeffreys' interval."""
-    bins = np.searchsorted(metrics.quantile_edges(probability, _CALIBRATION_BINS), probability)
+    bins = np.searchsorted(quantile_edges(probability, _CALIBRATION_BINS), probability)
     rows, bads = metrics.counts(bins), metrics.counts(bins, bad)
     low, high = metrics.jeffreys(bads, rows, confidence)
     return [

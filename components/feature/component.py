@@ -44,3 +44,44 @@ def feature(
         write_manifest(features.path, manifest)
         write_dictionary(dictionary.path, entries)
         features.metadata.update(sha256=manifest.sha256)
+
+
+@container("feature")
+def feature_for_model(
+    clean: Input[Dataset],
+    model: Input[Artifact],
+    config: str,
+    code: str,
+    partitions: str,
+    features: Output[Dataset],
+):
+    """Make the inputs of a released model for the applications of some partitions.
+
+    Args:
+        clean: Manifest of the clean tables.
+        model: What the model takes, as the plan says.
+        config: Configuration file: a path or s3:// address.
+        code: Revision of the code.
+        partitions: First and last partition of borrowers, such as 0-3.
+
+    Returns:
+        features: Manifest of the inputs, with what became of each application.
+    """
+    from components.credit.documents import read_config, read_record
+    from components.credit.features.recipe import ModelInputs
+    from components.credit.progress import stage
+    from components.credit.store import Store, access_from_environment, read_manifest, write_manifest
+    from components.feature.inputs import build_inputs
+
+    with stage("feature") as progress:
+        first, last = partitions.split("-")
+        manifest = build_inputs(
+            read_manifest(clean.path),
+            read_record(model.path, ModelInputs),
+            read_config(config),
+            code,
+            range(int(first), int(last) + 1),
+            Store(access_from_environment()),
+            progress,
+        )
+        write_manifest(features.path, manifest)

@@ -32,8 +32,8 @@ from components.credit.target import label_query
 from components.feature.leakage import leaks, refuse
 from components.feature.split import assign_samples, check_samples, counted
 
-_THREADS, _MEMORY = 2, "2GB"
-_ROW_GROUP = 100_000
+THREADS, MEMORY = 2, "2GB"
+ROW_GROUP = 100_000
 
 
 def build(
@@ -64,11 +64,11 @@ def build(
     recipe = recipe_of(mapping)
     with store.scanning(), tempfile.TemporaryDirectory(prefix="quipu-feature-") as name:
         folder = Path(name)
-        connection = connect(recipe, threads=_THREADS, memory=_MEMORY, spill=str(folder / "spill"))
+        connection = connect(recipe, threads=THREADS, memory=MEMORY, spill=str(folder / "spill"))
         try:
             parts = len(clean.tables["applications"].parts)
             for part in range(parts):
-                _make_part(connection, clean, part, recipe, config, store, progress, folder)
+                make_part(connection, clean, part, recipe, config, store, progress, folder)
                 progress.report("features", share=0.8 * (part + 1) / parts)
             connection.read_parquet(str(folder / "made-*.parquet")).create_view("made")
             split = assign_samples(connection, config, mapping.dated)
@@ -107,7 +107,7 @@ def build(
     return published, kept
 
 
-def _make_part(
+def make_part(
     connection: duckdb.DuckDBPyConnection,
     clean: Manifest,
     part: int,
@@ -125,12 +125,10 @@ def _make_part(
             check_currencies(name, _earliest(connection, name), recipe)
     if "repayments" not in recipe.absent:
         _warn_of_loose_payments(connection, part, progress)
-    connection.sql(query(recipe)).write_parquet(str(folder / _made(part)))
-    labels = connection.sql(label_query(config.target, recipe, clean.as_of))
-    if part == 0:
-        labels.to_table("labels")
-    else:
-        labels.insert_into("labels")
+    connection.sql(query(recipe)).write_parquet(str(folder / made(part)))
+    found = label_query(config.target, recipe, clean.as_of)
+    connection.execute(f"CREATE TABLE IF NOT EXISTS labels AS {found} LIMIT 0")
+    connection.sql(found).insert_into("labels")
 
 
 def _write_part(
@@ -139,15 +137,15 @@ def _write_part(
     """Write a partition of the feature table, in order of ``application_id``, in row groups of the same size."""
     schema = feature_schema(recipe, features)
     # Applications of after the as-of day have features but no sample: the join leaves them out.
-    columns = ", ".join(_quoted(name) for name in schema.names)
-    connection.read_parquet(str(folder / _made(part))).create_view("made_part", replace=True)
+    columns = ", ".join(quoted(name) for name in schema.names)
+    connection.read_parquet(str(folder / made(part))).create_view("made_part", replace=True)
     rows = connection.sql(
         f"SELECT {columns} FROM made_part JOIN samples USING (application_id, borrower_id) ORDER BY application_id"
-    ).to_arrow_reader(_ROW_GROUP)
+    ).to_arrow_reader(ROW_GROUP)
     target = folder / "table" / "features"
     target.mkdir(parents=True, exist_ok=True)
     with pyarrow.parquet.ParquetWriter(target / f"part-{part:05d}.parquet", schema, compression="zstd") as file:
-        for group in _groups(rows):
+        for group in row_groups(rows):
             file.write_table(group.cast(schema))
 
 
@@ -172,14 +170,14 @@ def feature_schema(recipe: Recipe, features: list[Feature]) -> pa.Schema:
     )
 
 
-def _groups(rows: pa.RecordBatchReader) -> Iterator[pa.Table]:
-    """The rows in tables of one size, however they come."""
+def row_groups(rows: pa.RecordBatchReader) -> Iterator[pa.Table]:
+    """The rows in tables of one size, however they come, so that the same rows give the same bytes."""
     waiting = rows.schema.empty_table()
     for batch in rows:
         waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch])])
-        while waiting.num_rows >= _ROW_GROUP:
-            yield waiting.slice(0, _ROW_GROUP).combine_chunks()
-            waiting = waiting.slice(_ROW_GROUP)
+        while waiting.num_rows >= ROW_GROUP:
+            yield waiting.slice(0, ROW_GROUP).combine_chunks()
+            waiting = waiting.slice(ROW_GROUP)
     if waiting.num_rows:
         yield waiting.combine_chunks()
 
@@ -187,7 +185,7 @@ def _groups(rows: pa.RecordBatchReader) -> Iterator[pa.Table]:
 def _telling(connection: duckdb.DuckDBPyConnection, features: list[Feature]) -> list[Feature]:
     """The features that have more than one value, missing being one, in the training set."""
     counts = ", ".join(
-        f"count({_quoted(feature.name)}), min({_quoted(feature.name)}) IS DISTINCT FROM max({_quoted(feature.name)})"
+        f"count({quoted(feature.name)}), min({quoted(feature.name)}) IS DISTINCT FROM max({quoted(feature.name)})"
         for feature in features
     )
     rows, *found = connection.execute(
@@ -218,9 +216,11 @@ def _warn_of_loose_payments(connection: duckdb.DuckDBPyConnection, part: int, pr
         )
 
 
-def _made(part: int) -> str:
+def made(part: int) -> str:
+    """Name of the file that ``make_part`` writes."""
     return f"made-{part:05d}.parquet"
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name as an identifier of SQL."""
     return '"' + name.replace('"', '""') + '"'

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_score, recall_score, roc_auc_score
 
-from components.credit import metrics
+from components.credit import drift, metrics
 
 
 def portfolio(rows: int, seed: int = 7, skill: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -222,7 +222,7 @@ def test_calibration_line_is_not_told_where_it_cannot_be():
 
 def test_psi_of_a_case_worked_by_hand():
     # Shares .5/.5 against .6/.4: .1 ln 1.2 + -.1 ln .8 = .0405.
-    shift = metrics.psi([50, 50], [60, 40], 0.95)
+    shift = drift.psi([50, 50], [60, 40], 0.95)
     assert shift.psi == pytest.approx(0.1 * np.log(1.2) - 0.1 * np.log(0.8))
     assert shift.critical == pytest.approx((1 / 100 + 1 / 100) * 3.8415, rel=1e-4)
     assert shift.verdict == "stable"
@@ -238,28 +238,28 @@ def test_psi_of_a_case_worked_by_hand():
     ],
 )
 def test_psi_verdict_of_large_samples_is_by_size(actual: list[int], verdict: str):
-    assert metrics.psi([50_000, 50_000], actual, 0.95).verdict == verdict
+    assert drift.psi([50_000, 50_000], actual, 0.95).verdict == verdict
 
 
 def test_psi_alarms_as_seldom_as_it_says_without_a_shift():
     random = np.random.default_rng(2)
     alarms = [
-        metrics.psi(random.multinomial(400, [0.1] * 10), random.multinomial(150, [0.1] * 10), 0.95).verdict != "stable"
+        drift.psi(random.multinomial(400, [0.1] * 10), random.multinomial(150, [0.1] * 10), 0.95).verdict != "stable"
         for _ in range(600)
     ]
     assert 0.02 <= np.mean(alarms) <= 0.09
 
 
 def test_psi_of_an_empty_bin_is_finite():
-    assert 0 < metrics.psi([50, 0, 50], [40, 20, 40], 0.95).psi < 3
-    assert metrics.psi([100], [80], 0.95).psi == 0
+    assert 0 < drift.psi([50, 0, 50], [40, 20, 40], 0.95).psi < 3
+    assert drift.psi([100], [80], 0.95).psi == 0
 
 
 def test_edges_part_rows_evenly_and_keep_equal_values_together():
-    edges = metrics.quantile_edges(np.arange(100), 4)
+    edges = drift.quantile_edges(np.arange(100), 4)
     assert np.bincount(np.searchsorted(edges, np.arange(100))).tolist() == [25, 25, 25, 25]
-    assert metrics.quantile_edges([1, 1, 1, 1, 1, 1, 1, 2], 4).tolist() == [1]
-    assert metrics.quantile_edges([3, 3, 3], 4).tolist() == []
+    assert drift.quantile_edges([1, 1, 1, 1, 1, 1, 1, 2], 4).tolist() == [1]
+    assert drift.quantile_edges([3, 3, 3], 4).tolist() == []
 
 
 def test_bootstrap_is_seeded_and_draws_whole_borrowers():

@@ -32,6 +32,20 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
         }
 
 
+class ModelInputs(Struct, frozen=True, forbid_unknown_fields=True):
+    """What must be made of applications so that a released model can score them.
+
+    Args:
+        version: The model.
+        features: Names of its inputs, in order.
+        recipe: How they are made.
+    """
+
+    version: str
+    features: list[str]
+    recipe: Recipe
+
+
 def recipe_of(mapping: Mapping) -> Recipe:
     """The recipe that follows from a lender's mapping."""
     return Recipe(mapping.currency, mapping.time_zone, sorted(mapping.absent), mapping.attributes, mapping.rates)

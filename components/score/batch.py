@@ -1,0 +1,136 @@
+"""Batch scoring: rows of ready features, batch after batch, to probability, points, band, proposal and reasons.
+
+A batch is scored by the same calls as a request, so the same row gets the same bits. Two batches are worked on at a
+time, since the engines let other threads run; the answers come in order, and no more than a few batches are in memory.
+"""
+
+import tempfile
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from components.credit.dictionary import Feature
+from components.credit.errors import InputError
+from components.credit.manifest import Manifest
+from components.credit.progress import Progress
+from components.credit.scorer import BANDS
+from components.credit.store import Store
+from components.score.model import REASONS, Model
+from components.score.protocol import Columns
+from components.score.tally import Tally, merged, tallied
+
+SCORES = pa.schema(
+    [
+        ("application_id", pa.string()),
+        ("probability", pa.float64()),
+        ("points", pa.int32()),
+        ("band", pa.string()),
+        ("proposal", pa.string()),
+        ("reasons", pa.list_(pa.string())),
+        ("model", pa.string()),
+    ]
+)
+BATCH_ROWS = 32_768
+_THREADS = 2
+_PROPOSALS = ("approve", "decline")
+
+
+def score_features(
+    features: Manifest, model: Model, code: str, store: Store, progress: Progress
+) -> tuple[Manifest, Tally]:
+    """Score all applications of a feature table, where it lies.
+
+    Args:
+        features: Manifest of a dataset with the table ``features``.
+        model: The model that answers.
+        code: Revision of the code.
+        store: Holds the features and takes the scores.
+        progress: Takes row counts.
+
+    Returns:
+        Manifest of the dataset ``scores``, one file a file of the features; and how the scores are spread.
+
+    Raises:
+        InputError: The table lacks an input of the model.
+        StoreError: The store does not answer.
+    """
+    table = features.tables["features"]
+    for name in model.features:
+        if name not in table.columns:
+            raise InputError(
+                f"The features {features.prefix} lack '{name}', which model {model.version} takes; make them again."
+            )
+    columns = ["application_id", *model.features]
+    tally = Tally(model.version)
+    with tempfile.TemporaryDirectory(prefix="quipu-score-") as name:
+        folder = Path(name) / "scores"
+        folder.mkdir()
+        for index, part in enumerate(table.parts):
+            batches = store.batches(features, "features", index, columns, BATCH_ROWS)
+            with pyarrow.parquet.ParquetWriter(folder / Path(part.path).name, SCORES, compression="zstd") as file:
+                for scored in scores(model, batches):
+                    file.write_batch(scored)
+                    tally = merged([tally, tallied(scored, model.version)])
+                    progress.report("scores", rows=tally.rows, share=tally.rows / max(1, table.rows))
+        inputs = {"features": features.sha256, "model": model.version}
+        published = store.publish("scores", features.as_of, folder.parent, inputs=inputs, code=code, notes={})
+    return published, tally
+
+
+def scores(model: Model, batches: Iterable[pa.RecordBatch], explain: bool = True) -> Iterator[pa.RecordBatch]:
+    """The scores of batches of features, in their order.
+
+    Args:
+        model: The model that answers.
+        batches: ``application_id`` and the model's inputs.
+        explain: Whether each row gets its reasons; they are null where not.
+    """
+    pending: deque[Future[pa.RecordBatch]] = deque()
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="score") as pool:
+        for batch in batches:
+            pending.append(pool.submit(score_batch, model, batch, explain))
+            if len(pending) > _THREADS:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def score_batch(model: Model, batch: pa.RecordBatch, explain: bool = True) -> pa.RecordBatch:
+    """The scores of one batch, with the schema ``SCORES``."""
+    columns: Columns = {name: _column(batch.column(name), feature) for name, feature in model.features.items()}
+    scorer, rows = model.scorer, batch.num_rows
+    probability, points = model.scores(columns)
+    band = np.searchsorted(scorer.bands, probability, side="left").astype(np.int8)
+    declined = (probability > scorer.cutoff).astype(np.int8)
+    reasons = _lists(model.reason_codes(columns), rows) if explain else pa.nulls(rows, pa.list_(pa.string()))
+    return pa.RecordBatch.from_arrays(
+        [
+            batch.column("application_id"),
+            pa.array(probability),
+            pa.array(points.astype(np.int32)),
+            pa.DictionaryArray.from_arrays(band, BANDS).cast(pa.string()),
+            pa.DictionaryArray.from_arrays(declined, _PROPOSALS).cast(pa.string()),
+            reasons,
+            pa.repeat(model.version, rows),
+        ],
+        schema=SCORES,
+    )
+
+
+def _column(column: pa.Array, feature: Feature) -> np.ndarray:
+    """A column as the scorer reads it: float64 with NaN, or text with None, where missing."""
+    if feature.type == "number":
+        return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
+    return np.array(column.to_pylist(), dtype=object)
+
+
+def _lists(codes: list[str], rows: int) -> pa.Array:
+    """Codes of ``REASONS`` places a row, empty where there are fewer, as a list a row."""
+    given = np.array([code != "" for code in codes]).reshape(rows, REASONS).sum(axis=1)
+    ends = np.concatenate([[0], np.cumsum(given)]).astype(np.int32)
+    return pa.ListArray.from_arrays(ends, pa.array([code for code in codes if code], pa.string()))
