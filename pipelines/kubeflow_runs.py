@@ -186,7 +186,8 @@ class Runs:
                 if run.state == "CANCELING":
                     self._enter(run, "CANCELED")
                     return
-                process = running_pipeline(run.pipeline, self._folder / run.run_id, parameters, self._environment)
+                environment = {**self._environment, "QUIPU_RUN": run.run_id}  # kfp.local gives runs ids of its own
+                process = running_pipeline(run.pipeline, self._folder / run.run_id, parameters, environment)
                 child = self._children[run.run_id] = stack.enter_context(process)
                 self._enter(run, "RUNNING")
             child.wait()

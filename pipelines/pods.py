@@ -39,6 +39,8 @@ class Pod:
     keys: tuple[tuple[str, str, str], ...] = ()
 
 
+_VERIFY = ("verify-key", "verify.pem", "QUIPU_VERIFY_KEY")
+
 PODS = {
     "ingest": Pod(
         "store-ingest", memory="1Gi", cached=False, keys=(("pseudonym-key", "pseudonym.key", "QUIPU_PSEUDONYM_KEY"),)
@@ -54,9 +56,12 @@ PODS = {
         cached=False,
         keys=(
             ("signing-key", "signing.pem", "QUIPU_SIGNING_KEY"),
-            ("verify-key", "verify.pem", "QUIPU_VERIFY_KEY"),
+            _VERIFY,
         ),
     ),
+    "plan": Pod("store-score", memory="1Gi", cached=False, keys=(_VERIFY,)),
+    "score": Pod("store-score", cpu=2, memory="1Gi", keys=(_VERIFY,)),
+    "report": Pod("store-score", memory="1Gi", keys=(_VERIFY,)),
 }
 
 

@@ -16,6 +16,7 @@ from components.feature.component import feature_for_model
 from components.ingest.component import ingest
 from components.score.component import plan, report, score
 from components.validate.component import validate
+from pipelines.pods import on_cluster
 
 STAGES = ("ingest", "validate", "plan", "feature", "score", "report")
 _AT_ONCE = 4
@@ -36,16 +37,17 @@ def scoring(source: str, mapping: str, config: str, as_of: str, code: str) -> No
     validated = validate(raw=ingested.outputs["raw"], mapping=mapping, config=config, code=code)
     clean = validated.outputs["clean"]
     planned = plan(clean=clean)
-    planned.set_caching_options(enable_caching=False)  # the champion may have changed since
     with dsl.ParallelFor(planned.outputs["Output"], name="partitions", parallelism=_AT_ONCE) as partitions:
         made = feature_for_model(
             clean=clean, model=planned.outputs["model"], config=config, code=code, partitions=partitions
         )
         made.set_display_name("feature")
         scored = score(features=made.outputs["features"], model=planned.outputs["model"], code=code)
-    report(
+    reported = report(
         parts=dsl.Collected(scored.outputs["scores"]),
         tallies=dsl.Collected(scored.outputs["tally"]),
         config=config,
         code=code,
     )
+    for stage, task in zip(STAGES, (ingested, validated, planned, made, scored, reported), strict=True):
+        on_cluster(task, stage)
