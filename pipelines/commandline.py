@@ -79,7 +79,9 @@ def run_command(
     with run(order, console) as (folder, environment):
         show_run(console, folder, read_json(str(folder / "summary.json")))
         body = (folder / "application.json").read_bytes()
-        with running_scorer(environment, _free_port(), folder / "log" / "scorer.log") as address:
+        with running_scorer(
+            environment | {"QUIPU_SPOOL": str(folder / "spool")}, _free_port(), folder / "log" / "scorer.log"
+        ) as address:
             show_score(console, ask(address, body))
     console.print(
         f"\nTo ask again, start the scorer with [bold]quipu serve[/] and send it the application:\n"
@@ -151,8 +153,10 @@ def serve(
     with _registry(run_folder) as (store, verify_key):
         console.print(f"Serving on http://{host}:{port}; Ctrl-C stops.")
         listening = {"QUIPU_SCORER_HOST": host, "QUIPU_SCORER_PORT": str(port), "QUIPU_VERIFY_KEY": verify_key}
+        spool = {} if "QUIPU_STORE_ENDPOINT" in os.environ else {"QUIPU_SPOOL": str(run_folder.resolve() / "spool")}
+        environment = spool | os.environ | store_environment(store.access) | listening
         command = [sys.executable, "-m", "components.score"]
-        served = subprocess.run(command, env=os.environ | store_environment(store.access) | listening, check=False)
+        served = subprocess.run(command, env=environment, check=False)
     sys.exit(served.returncode)
 
 

@@ -42,6 +42,7 @@ class Package(Struct, frozen=True, forbid_unknown_fields=True):
         data: Identity (hex SHA-256) of the feature table that it learnt from.
         metrics: Its figures out of time, by name.
         decision: The comparison that chose it, as the evaluate stage wrote it.
+        run: Id of the training run that made it; empty where it is not known.
     """
 
     version: str
@@ -51,6 +52,7 @@ class Package(Struct, frozen=True, forbid_unknown_fields=True):
     data: str
     metrics: dict[str, float]
     decision: dict[str, object]
+    run: str = ""
 
 
 class Champion(Struct, frozen=True, forbid_unknown_fields=True):

@@ -51,7 +51,7 @@ def release(
     """
     check_target(target, TARGETS)
     scorer = load(model_folder)
-    package = _package(scorer, decision, code)
+    package = _package(scorer, decision, code, run)
     progress.report(f"registering {package.version}", share=0.2)
     manifest = register(store, Path(model_folder), package, secret("QUIPU_SIGNING_KEY"))
     name_run(store, run, package.version)
@@ -82,7 +82,7 @@ def released(package: Package, previous: str | None) -> dict[str, str | None]:
     }
 
 
-def _package(scorer: Scorer, decision: Mapping[str, Any], code: str) -> Package:
+def _package(scorer: Scorer, decision: Mapping[str, Any], code: str, run: str) -> Package:
     """What the manifest says of the model.
 
     Raises:
@@ -100,4 +100,5 @@ def _package(scorer: Scorer, decision: Mapping[str, Any], code: str) -> Package:
         data=decision["data"]["features"],
         metrics={name: float(value) for name, value in figures.items() if isinstance(value, int | float)},
         decision=dict(decision),
+        run=run,
     )

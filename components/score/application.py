@@ -1,29 +1,52 @@
 """The score of one application, from its raw history: features, probability, points, band, proposal and reasons."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from components.credit.errors import InputError
 from components.credit.reasons import Reason
+from components.score.decoding import decoded
 from components.score.document import tables_of
 from components.score.model import NAME, Model
 from components.score.protocol import Columns
 
+MOST_APPLICATIONS = 100  # of a batch
+
 
 class ModelName(Struct, frozen=True):
-    """Which model answered."""
+    """Which model answered, and the training run that made it."""
 
     name: str
     version: str
     family: str
+    run: str
+
+
+class Notice(Struct, frozen=True):
+    """What the borrower must be told, in Spanish and in English."""
+
+    es: str
+    en: str
+
+
+# Peru: Ley 29733 with D.S. 016-2024-JUS (people are told of automated decisions and may have them reviewed), and Ley
+# 31814 with D.S. 115-2025-PCM (credit evaluation is of high risk: notice beforehand, and a person who oversees it).
+PERSON_DECIDES = Notice(
+    "Esta es una propuesta hecha por un sistema automatizado; la decisión la toma una persona. Usted puede pedir que "
+    "se la expliquen y que se revise (Ley N.° 29733 y D.S. N.° 016-2024-JUS; Ley N.° 31814 y D.S. N.° 115-2025-PCM).",
+    "This is a proposal by an automated system; a person decides. You may ask for an explanation and for a review "
+    "(Peru: Law 29733 and D.S. 016-2024-JUS; Law 31814 and D.S. 115-2025-PCM).",
+)
 
 
 class Score(Struct, frozen=True):
     """The score of one application.
 
     Args:
+        decision_id: Id of this decision in the decision log; empty where none is kept.
         application_id: As given.
         model: Which model answered.
         probability: Calibrated probability of bad, 0 to 1.
@@ -33,9 +56,11 @@ class Score(Struct, frozen=True):
         cutoff: Greatest probability of bad that is approved.
         cutoff_points: Least points that are approved.
         person_decides: Whether a person must confirm the decision, by the lender's policy.
+        notice: What the borrower must be told of that; None where no person must confirm.
         reasons: What weighs most against the applicant, compared with applicants who are approved.
     """
 
+    decision_id: str
     application_id: str | None
     model: ModelName
     probability: float
@@ -45,15 +70,48 @@ class Score(Struct, frozen=True):
     cutoff: float
     cutoff_points: int
     person_decides: bool
+    notice: Notice | None
     reasons: list[Reason]
 
 
-def score(model: Model, document: Any) -> Score:
+class Batch(Struct, frozen=True, forbid_unknown_fields=True):
+    """Several applications, each with its raw history."""
+
+    applications: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=MOST_APPLICATIONS)]
+
+
+class Scored(Struct, frozen=True, omit_defaults=True):
+    """The score of one application of a batch, or in one sentence why it has none."""
+
+    score: Score | None = None
+    error: str | None = None
+
+
+class BatchAnswer(Struct, frozen=True):
+    """What became of each application, in their order."""
+
+    answers: list[Scored]
+
+
+_BATCH = msgspec.json.Decoder(Batch)
+
+
+def read_batch(body: bytes) -> Batch:
+    """The applications in a body, not yet read themselves.
+
+    Raises:
+        InputError: It does not fit, or holds too many.
+    """
+    return decoded(body, _BATCH, "The batch")
+
+
+def score(model: Model, document: Any, decision_id: str = "") -> Score:
     """The score of an application.
 
     Args:
         model: The model that answers.
         document: As ``document.read_document`` gives it.
+        decision_id: Id of the decision in the decision log.
 
     Raises:
         InputError: A row contradicts another, an amount or a date has no meaning, or the model takes ready features
@@ -69,8 +127,9 @@ def score(model: Model, document: Any) -> Score:
     probability, points = model.scores(columns)
     scorer = model.scorer
     return Score(
+        decision_id=decision_id,
         application_id=document.application.application_id,
-        model=ModelName(NAME, model.version, scorer.family),
+        model=ModelName(NAME, model.version, scorer.family, model.package.run),
         probability=float(probability[0]),
         points=int(points[0]),
         band=scorer.band(probability)[0],
@@ -78,5 +137,6 @@ def score(model: Model, document: Any) -> Score:
         cutoff=scorer.cutoff,
         cutoff_points=scorer.cutoff_points,
         person_decides=model.person_decides,
+        notice=PERSON_DECIDES if model.person_decides else None,
         reasons=model.reasons(columns)[0],
     )

@@ -103,7 +103,7 @@ Document: Any = defstruct(
 _DOCUMENT: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Document)
 
 
-def read_document(body: bytes) -> Any:
+def read_document(body: bytes | msgspec.Raw) -> Any:
     """The document in a body.
 
     Raises:

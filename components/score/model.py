@@ -32,6 +32,7 @@ class ModelSummary(Struct, frozen=True):
     as_of: str
     code: str
     data: str
+    run: str
     metrics: dict[str, float]
 
 
@@ -69,7 +70,7 @@ class Model:
     def summary(self) -> ModelSummary:
         """What it is."""
         made = self.package
-        return ModelSummary(NAME, made.version, made.family, made.as_of, made.code, made.data, made.metrics)
+        return ModelSummary(NAME, made.version, made.family, made.as_of, made.code, made.data, made.run, made.metrics)
 
     @property
     def person_decides(self) -> bool:
@@ -99,7 +100,7 @@ class Model:
 
     def reason_codes(self, columns: Columns) -> list[str]:
         """Codes of each row's reasons, ``REASONS`` a row, empty where there are fewer; row after row."""
-        return [code for row in self.reasons(columns) for code in [*map(_code, row), *[""] * (REASONS - len(row))]]
+        return [code for row in self.reasons(columns) for code in [*map(code_of, row), *[""] * (REASONS - len(row))]]
 
 
 def load_model(store: Store, version: str, verify_key: str) -> Model:
@@ -138,7 +139,7 @@ def newer_champion(store: Store, verify_key: str, version: str) -> Model | None:
     return load_model(store, pointer.version, verify_key)
 
 
-def _code(reason: Reason) -> str:
+def code_of(reason: Reason) -> str:
     """A reason in one word: its cause, or the attribute itself where it is one of the lender's own."""
     return reason.feature if reason.cause == "attribute" else reason.cause
 

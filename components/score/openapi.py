@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from components.score.application import Score
+from components.score.application import Batch, BatchAnswer, Score
 from components.score.document import Document
 from components.score.model import NAME, Models
 from components.score.protocol import InferenceRequest, InferenceResponse, ModelMetadata, ServerMetadata
@@ -74,8 +74,8 @@ def openapi(places: frozenset[tuple[str, str, frozenset[Role]]]) -> bytes:
     Args:
         places: Path, method and who may ask there, of each place that the scorer has.
     """
-    types = [Document, Score, InferenceRequest, InferenceResponse, ModelMetadata, ServerMetadata, Problem, Live, Ready,
-             ModelReady, Models, dict[str, Any]]  # fmt: skip
+    types = [Document, Score, Batch, BatchAnswer, InferenceRequest, InferenceResponse, ModelMetadata, ServerMetadata,
+             Problem, Live, Ready, ModelReady, Models, dict[str, Any]]  # fmt: skip
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     by_type = dict(zip(types, schemas, strict=True))
     _let_amounts_be_numbers(components)
@@ -106,6 +106,7 @@ def openapi(places: frozenset[tuple[str, str, frozenset[Role]]]) -> bytes:
 
     paths: dict[str, Any] = {
         "/v1/score": {"post": operation("Score an application with its raw history", Score, Document)},
+        "/v1/score:batch": {"post": operation("Score several applications, each by itself", BatchAnswer, Batch)},
         "/v1/models": {"get": operation("What answers here", Models)},
         "/openapi.json": {"get": operation("This document", dict[str, Any])},
         "/v2/health/live": {"get": operation("Whether the process answers", Live)},

@@ -94,12 +94,13 @@ class OutputTensor(Struct, frozen=True):
 
 
 class InferenceResponse(Struct, frozen=True, omit_defaults=True):
-    """What ``infer`` answers."""
+    """What ``infer`` answers; its parameters hold the decision's id."""
 
     model_name: str
     model_version: str
     outputs: list[OutputTensor]
     id: str | None = None
+    parameters: dict[str, str] | None = None
 
 
 class TensorMetadata(Struct, frozen=True):

@@ -38,6 +38,8 @@ class Request(Struct, frozen=True):
         id: Id of the request, for the log.
         actor: Who asks.
         head: Bytes of JSON that the body begins with, where tensors follow them; 0 where it is all JSON.
+        decision: Id of the decision that its answer will be.
+        at: When it arrived, microseconds since 1970 in UTC.
     """
 
     method: str
@@ -46,3 +48,5 @@ class Request(Struct, frozen=True):
     id: str = ""
     actor: Actor = ANYONE
     head: int = 0
+    decision: str = "00000000-0000-7000-8000-000000000000"
+    at: int = 0

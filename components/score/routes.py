@@ -4,13 +4,16 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
+from typing import NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from components.credit.errors import InputError
-from components.score.application import score
+from components.score.application import BatchAnswer, Score, Scored, read_batch, score
+from components.score.decisions import Decision, following_id, sha256
 from components.score.document import read_document
-from components.score.model import NAME, REASONS, Model, Models
+from components.score.model import NAME, REASONS, Model, Models, code_of
 from components.score.openapi import openapi
 from components.score.page import HEADERS as PAGE_HEADERS
 from components.score.page import PAGE
@@ -26,7 +29,15 @@ from components.score.protocol import (
 )
 from components.score.requests import Actor, Request, Role
 
-Handler = Callable[[Model, Request], bytes]
+
+class Content(NamedTuple):
+    """What a handler answers: a body, and the decisions that it tells."""
+
+    body: bytes
+    decisions: tuple[Decision, ...] = ()
+
+
+Handler = Callable[[Model, Request], Content]
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,7 @@ class Answer:
         version: Model version that answered; empty where none did.
         headers: Headers that this answer has besides those of all.
         type: Type of the body.
+        decisions: Decisions that it tells, to be kept before it is sent.
     """
 
     status: int
@@ -48,6 +60,7 @@ class Answer:
     version: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     type: str = "application/json"
+    decisions: tuple[Decision, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,8 +135,8 @@ def answer_at(place: Place, model: Model, request: Request) -> Answer:
         known = f"There is no version '{place.version}' of '{NAME}' here; {model.version} answers."
         return refusal(404, known, place.route)
     try:
-        body = place.handler(model, request)
-        return Answer(200, body, place.route, model.version, place.headers, place.type)
+        body, decisions = place.handler(model, request)
+        return Answer(200, body, place.route, model.version, place.headers, place.type, decisions)
     except InputError as error:
         return refusal(400, str(error), place.route)
 
@@ -157,55 +170,107 @@ def _route(path: str) -> tuple[str, str, str]:
     return "/".join(["/v2/models/{model}", *rest]), name, ""
 
 
-def _live(_model: Model, _request: Request) -> bytes:
-    return b'{"live":true}'
+def _live(_model: Model, _request: Request) -> Content:
+    return Content(b'{"live":true}')
 
 
-def _ready(_model: Model, _request: Request) -> bytes:
-    return b'{"ready":true}'
+def _ready(_model: Model, _request: Request) -> Content:
+    return Content(b'{"ready":true}')
 
 
-def _server(_model: Model, _request: Request) -> bytes:
-    return _SERVER
+def _server(_model: Model, _request: Request) -> Content:
+    return Content(_SERVER)
 
 
-def _model_ready(_model: Model, _request: Request) -> bytes:
-    return _MODEL_READY
+def _model_ready(_model: Model, _request: Request) -> Content:
+    return Content(_MODEL_READY)
 
 
-def _model_metadata(model: Model, _request: Request) -> bytes:
-    return model.metadata
+def _model_metadata(model: Model, _request: Request) -> Content:
+    return Content(model.metadata)
 
 
-def _infer(model: Model, request: Request) -> bytes:
+def _infer(model: Model, request: Request) -> Content:
     inference = read_request(request.body, request.head)
     columns, rows = columns_of(inference, model.features)
     probability, points = model.scores(columns)
+    decision = Decision(
+        id=request.decision,
+        at=request.at,
+        kind="infer",
+        request=request.id,
+        actor=request.actor.name,
+        model=model.version,
+        run=model.package.run,
+        inputs=sha256(request.body),
+        probability=probability.tolist(),
+        points=points.tolist(),
+        person_decides=model.person_decides,
+    )
     outputs = []
     for output in wanted(inference):
         if output == PROBABILITY:
-            outputs.append(OutputTensor(output, [rows], "FP64", probability.tolist()))
+            outputs.append(OutputTensor(output, [rows], "FP64", decision.probability))
         elif output == POINTS:
-            outputs.append(OutputTensor(output, [rows], "INT64", points.tolist()))
+            outputs.append(OutputTensor(output, [rows], "INT64", decision.points))
         else:
-            outputs.append(OutputTensor(output, [rows, REASONS], "BYTES", model.reason_codes(columns)))
-    return msgspec.json.encode(InferenceResponse(NAME, model.version, outputs, inference.id))
+            codes = model.reason_codes(columns)
+            reasons = [[code for code in codes[row * REASONS : (row + 1) * REASONS] if code] for row in range(rows)]
+            decision = structs.replace(decision, reasons=reasons)
+            outputs.append(OutputTensor(output, [rows, REASONS], "BYTES", codes))
+    told = InferenceResponse(NAME, model.version, outputs, inference.id, {"decision_id": request.decision})
+    return Content(msgspec.json.encode(told), (decision,))
 
 
-def _score(model: Model, request: Request) -> bytes:
-    return msgspec.json.encode(score(model, read_document(request.body)))
+def _score(model: Model, request: Request) -> Content:
+    scored = score(model, read_document(request.body), request.decision)
+    return Content(msgspec.json.encode(scored), (_decision(scored, request, request.body, model),))
 
 
-def _models(model: Model, _request: Request) -> bytes:
-    return msgspec.json.encode(Models([model.summary]))
+def _score_batch(model: Model, request: Request) -> Content:
+    answers: list[Scored] = []
+    decisions = []
+    for place, application in enumerate(read_batch(request.body).applications):
+        try:
+            scored = score(model, read_document(application), following_id(request.decision, place))
+        except InputError as error:
+            answers.append(Scored(error=str(error)))
+        else:
+            answers.append(Scored(scored))
+            decisions.append(_decision(scored, request, application, model))
+    return Content(msgspec.json.encode(BatchAnswer(answers)), tuple(decisions))
 
 
-def _openapi(_model: Model, _request: Request) -> bytes:
-    return openapi(frozenset((route, method, roles) for (method, route), roles in ROLES_BY_PLACE.items()))
+def _decision(scored: Score, request: Request, asked: bytes | msgspec.Raw, model: Model) -> Decision:
+    return Decision(
+        id=scored.decision_id,
+        at=request.at,
+        kind="score",
+        request=request.id,
+        actor=request.actor.name,
+        model=scored.model.version,
+        run=model.package.run,
+        inputs=sha256(asked),
+        application=sha256(scored.application_id.encode()) if scored.application_id else "",
+        probability=[scored.probability],
+        points=[scored.points],
+        reasons=[[code_of(reason) for reason in scored.reasons]],
+        band=scored.band,
+        proposal=scored.proposal,
+        person_decides=scored.person_decides,
+    )
 
 
-def _page(_model: Model, _request: Request) -> bytes:
-    return PAGE
+def _models(model: Model, _request: Request) -> Content:
+    return Content(msgspec.json.encode(Models([model.summary])))
+
+
+def _openapi(_model: Model, _request: Request) -> Content:
+    return Content(openapi(frozenset((route, method, roles) for (method, route), roles in ROLES_BY_PLACE.items())))
+
+
+def _page(_model: Model, _request: Request) -> Content:
+    return Content(PAGE)
 
 
 _SERVER = msgspec.json.encode(ServerMetadata("quipu", package_version("quipu")))
@@ -227,6 +292,7 @@ _HANDLERS: dict[str, Handlers] = {
     **{f"/v2/models/{{model}}{ending}": handlers for ending, handlers in _MODEL.items()},
     **{f"/v2/models/{{model}}/versions/{{version}}{ending}": handlers for ending, handlers in _MODEL.items()},
     "/v1/score": {"POST": (_score, _SCORING)},
+    "/v1/score:batch": {"POST": (_score_batch, _SCORING)},
     "/v1/models": {"GET": (_models, _READING)},
     "/openapi.json": {"GET": (_openapi, _READING)},
 }

@@ -26,6 +26,7 @@ from granian.server.embed import Server
 
 from components.credit.errors import InputError, ModelRefused, QuipuError
 from components.credit.store import Access, Store
+from components.score.decisions import lines, new_id, now
 from components.score.drift import Drift
 from components.score.limits import Buckets
 from components.score.log import flush, log_event, log_request
@@ -50,6 +51,8 @@ from components.score.routes import (
     too_many,
     unauthorized,
 )
+from components.score.spool import Spool, SpoolError
+from components.score.spooling import end_spool, keep_shipping, keep_synced
 from components.score.tokens import TokenRefused, Tokens
 
 MOST_BYTES = 8 * 1024 * 1024  # of a body: some 20,000 rows of 40 features
@@ -97,10 +100,11 @@ class Listening:
 class Service:
     """What granian calls for each request."""
 
-    def __init__(self, model: Model, listening: Listening) -> None:
+    def __init__(self, model: Model, listening: Listening, spool: Spool) -> None:
         self.drift = Drift()
         self.take(model)
         self.draining = False
+        self.spool = spool
         self._tokens, self._proxies = listening.tokens, listening.proxies
         self._buckets = Buckets(listening.rate, listening.rate) if listening.rate else None
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="score")
@@ -135,9 +139,9 @@ class Service:
                     answered = body
                 else:
                     size = len(body)
-                    answered = await self._answer(
-                        place, Request(scope.method, scope.path, body, request_id, actor, _head(headers))
-                    )
+                    at = now()
+                    request = Request(scope.method, scope.path, body, request_id, actor, _head(headers), new_id(at), at)
+                    answered = self._kept(await self._answer(place, request), started)
         protocol.response_bytes(
             answered.status,
             [("content-type", answered.type), ("x-request-id", request_id), *answered.headers],
@@ -212,6 +216,8 @@ class Service:
         model = self.model  # the one that answers, even where the pointer moves meanwhile
         if self.draining and place.route in _READY:
             return refusal(503, "The scorer is about to stop.", place.route)
+        if place.route in _READY and (problem := self.spool.problem()):
+            return refusal(503, problem, place.route)
         try:
             if len(request.body) <= _SHORT and not request.path.startswith("/v1/score"):
                 return answer_at(place, model, request)
@@ -234,6 +240,16 @@ class Service:
             log_event("error", type=type(error).__name__, place=where)
             count_error(type(error).__name__)
             return refusal(500, "The scorer failed on this request; its log says where.", place.route)
+
+    def _kept(self, answered: Answer, started: float) -> Answer:
+        """The answer, once its decisions are in the spool; where they cannot be kept, a refusal instead."""
+        if not answered.decisions:
+            return answered
+        try:
+            self.spool.append(lines(answered.decisions, int((time.perf_counter() - started) * 1e6)))
+        except SpoolError as error:
+            return _busy(str(error), answered.route)
+        return answered
 
     def _request_id(self, given: str | None) -> str:
         """The client's id of the request where it is a plain one, else a new one."""
@@ -285,13 +301,21 @@ async def follow(service: Service, store: Store, verify_key: str, seconds: float
             MODEL_CHANGES.inc()
 
 
-def serve(access: Access, verify_key: str, listening: Listening, poll_seconds: float = 5.0, version: str = "") -> None:
+def serve(
+    access: Access,
+    verify_key: str,
+    listening: Listening,
+    spool: Spool,
+    poll_seconds: float = 5.0,
+    version: str = "",
+) -> None:
     """Serve the champion, or one version, until SIGTERM or Ctrl-C; requests under way are answered first.
 
     Args:
-        access: Access to the store; reading the model bucket is enough.
+        access: Access to the store: reading the model bucket, and writing decisions to the audit bucket.
         verify_key: Public key of the models' signatures, as PEM.
         listening: Where and for whom to listen.
+        spool: Where decisions wait for the store.
         poll_seconds: How often the champion pointer is looked at.
         version: Version to serve whatever the pointer says; empty to follow the pointer.
 
@@ -303,7 +327,7 @@ def serve(access: Access, verify_key: str, listening: Listening, poll_seconds: f
     _check_free(listening.host, listening.port)
     store = Store(access)
     model = load_model(store, version, verify_key) if version else load_champion(store, verify_key)
-    service = Service(model, listening)
+    service = Service(model, listening, spool)
     following = None if version else follow(service, store, verify_key, poll_seconds)
     if listening.metrics_port is not None:
         _check_free(listening.host, listening.metrics_port)
@@ -334,7 +358,11 @@ async def _serve(service: Service, listening: Listening, following: Coroutine[An
     loop.add_signal_handler(signal.SIGINT, server.stop)
     loop.add_signal_handler(signal.SIGTERM, _drain, service, server, listening.drain_seconds)
     async with asyncio.TaskGroup() as tasks:
-        beside = [tasks.create_task(_housekeeping(service))]
+        beside = [
+            tasks.create_task(_housekeeping(service)),
+            tasks.create_task(keep_synced(service.spool)),
+            tasks.create_task(keep_shipping(service.spool)),
+        ]
         if following is not None:
             beside.append(tasks.create_task(following))
         if listening.tokens is not None:
@@ -342,6 +370,7 @@ async def _serve(service: Service, listening: Listening, following: Coroutine[An
         await server.serve()
         for task in beside:
             task.cancel()
+    await end_spool(service.spool)
     log_event("stopped")
 
 

@@ -1,7 +1,7 @@
 """Two small models of the registry, an XGBoost and a scorecard, and an application with its history."""
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,15 @@ def card_scorer() -> Scorer:
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def spool_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The spool of all scorers that are not given another."""
+    folder = tmp_path_factory.mktemp("spool")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QUIPU_SPOOL", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def make_scorer() -> Callable[[int], Scorer]:
     """Makes an XGBoost model; another seed gives another version."""
@@ -102,19 +111,29 @@ def keys() -> tuple[str, str]:
     return new_key_pair()
 
 
+def put_model(store: Store, scorer: Scorer, signing_key: str, folder: Path, person_decides: bool = True) -> str:
+    """Put a scorer into a registry; gives its version."""
+    save(scorer, folder)
+    decision: dict[str, Any] = {"rule": {"person_decides": person_decides}}
+    made = ("2024-06-30", "test", "ab" * 32, {"auc": 0.7}, decision, "run-1")
+    register(store, folder, Package(scorer.version(), scorer.family, *made), signing_key)
+    return scorer.version()
+
+
 @pytest.fixture(scope="session")
 def put(store: Store, keys: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     """Puts a scorer into the registry; gives its version."""
 
     def done(scorer: Scorer, signing_key: str = keys[0], person_decides: bool = True) -> str:
-        folder = tmp_path_factory.mktemp("model")
-        save(scorer, folder)
-        decision: dict[str, Any] = {"rule": {"person_decides": person_decides}}
-        package = Package(scorer.version(), scorer.family, "2024-06-30", "test", "ab" * 32, {"auc": 0.7}, decision)
-        register(store, Path(folder), package, signing_key)
-        return scorer.version()
+        return put_model(store, scorer, signing_key, tmp_path_factory.mktemp("model"), person_decides)
 
     return done
+
+
+@pytest.fixture
+def put_into(keys: tuple[str, str], tmp_path: Path) -> Callable[[Store], str]:
+    """Puts an XGBoost model into the registry of another store; gives its version."""
+    return lambda store: put_model(store, xgboost_scorer(1), keys[0], tmp_path / "model")
 
 
 @pytest.fixture(scope="session")

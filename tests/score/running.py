@@ -77,6 +77,17 @@ def start(access: Access, verify_key: str, port: int, **settings: str) -> "subpr
     )
 
 
+def _wait_until_it_listens(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        except ConnectionRefusedError:
+            time.sleep(0.02)
+        else:
+            return
+
+
 @contextmanager
 def running(access: Access, verify_key: str, **settings: str) -> Iterator[Scorer]:
     port = free_port()
@@ -84,12 +95,13 @@ def running(access: Access, verify_key: str, **settings: str) -> Iterator[Scorer
     scorer = Scorer(process, port)
     try:
         scorer.wait("ready")
+        _wait_until_it_listens(port)
         yield scorer
     finally:
         scorer.http.close()
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(40)
         finally:
             process.kill()
             process.wait()

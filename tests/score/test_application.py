@@ -31,7 +31,7 @@ def test_an_application_gets_probability_points_band_proposal_and_reasons(
     status, score = told(numbers, document)
     assert status == 200
     assert score["application_id"] == "A-1"
-    assert score["model"] == {"name": "quipu", "version": numbers.version, "family": "xgboost"}
+    assert score["model"] == {"name": "quipu", "version": numbers.version, "family": "xgboost", "run": "run-1"}
     assert 0 < score["probability"] < 1
     assert score["band"] in "ABCDE"
     assert score["proposal"] == ("approve" if score["probability"] <= score["cutoff"] else "decline")

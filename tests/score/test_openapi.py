@@ -24,9 +24,10 @@ def test_each_path_is_there_and_answers_as_described(
     numbers: Model, described: dict[str, Any], document: dict[str, Any]
 ) -> None:
     infer = {"inputs": [{"name": "x", "shape": [1, 5], "datatype": "FP64", "data": [[12.0, 0.5, None, 800.0, 2500.0]]}]}
+    bodies = {"/v1/score": document, "/v1/score:batch": {"applications": [document, {}]}}
     for path, operations in described["paths"].items():
         for method, operation in operations.items():
-            body = document if path == "/v1/score" else infer
+            body = bodies.get(path, infer)
             if "requestBody" in operation:
                 check(described, operation["requestBody"]["content"]["application/json"]["schema"], body)
             real = path.replace("{model}", "quipu").replace("{version}", numbers.version)

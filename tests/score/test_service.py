@@ -15,6 +15,7 @@ from components.credit.registry import promote
 from components.credit.signing import new_key_pair
 from components.credit.store import MODEL_BUCKET, Access, Store
 from components.score.service import Listening, serve
+from components.score.spool import Spool
 from tests.score.running import REQUEST, Scorer, free_port, running, start
 
 
@@ -195,18 +196,23 @@ def test_a_stop_lets_a_request_end_and_leaves_no_process(
         time.sleep(0.05)
         scorer.process.send_signal(signal.SIGTERM)
         asking.join(20)
-        assert scorer.process.wait(10) == 0
+        assert scorer.process.wait(40) == 0
         assert answers == [200]
         scorer.wait("stopped")
         idle.close()
 
 
 def test_a_forged_champion_is_never_served(
-    access: Access, store: Store, put: Callable[..., str], make_scorer: Callable[[int], Any], keys: tuple[str, str]
+    access: Access,
+    store: Store,
+    put: Callable[..., str],
+    make_scorer: Callable[[int], Any],
+    keys: tuple[str, str],
+    tmp_path: Path,
 ) -> None:
     promote(store, put(make_scorer(5), new_key_pair()[0]), "")
     with pytest.raises(ModelRefused, match="does not verify with QUIPU_VERIFY_KEY"):
-        serve(access, keys[1], Listening(port=free_port()))
+        serve(access, keys[1], Listening(port=free_port()), Spool(tmp_path))
 
 
 def test_what_stops_a_start_is_one_sentence(access: Access, keys: tuple[str, str], first: Scorer) -> None:

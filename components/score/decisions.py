@@ -1,0 +1,103 @@
+"""What the scorer keeps of each answer: the decision, as a line of the spool and as rows of the decision log.
+
+The log holds no personal data: of what was asked only a hash, of an application's id too. The log's Parquet has one row
+for each row that was scored, with the columns of ``SCHEMA``; ``id`` and ``row`` name it, ``kind`` says whether somebody
+was told (``score``, ``infer``) or a challenger was only tried (``shadow``, with the id of the answer beside which it
+was).
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+import msgspec
+from msgspec import Struct, structs
+
+
+class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An answer of a model to the rows of one request, or to one application.
+
+    Args:
+        id: Its id, a UUID of version 7: in order of time, and not to be guessed.
+        at: When the request arrived, microseconds since 1970 in UTC.
+        kind: ``score`` for an application, ``infer`` for ready features, ``shadow`` for a challenger's.
+        request: Id of the request.
+        actor: Who asked.
+        model: Version of the model.
+        run: Training run that made the model; empty where it is not known.
+        inputs: Hex SHA-256 of the body as it came, or of the application's part of it in a batch.
+        application: Hex SHA-256 of the application's id; empty where it has none.
+        probability: Calibrated probability of bad, by row.
+        points: Points, by row.
+        reasons: Codes of the reasons, by row; empty where none were asked for.
+        band: Band; empty where it was not told.
+        proposal: What was proposed; empty where nothing was.
+        person_decides: Whether a person must decide.
+        latency_us: Microseconds from the request's arrival to the answer.
+    """
+
+    id: str
+    at: int
+    kind: Literal["score", "infer", "shadow"]
+    request: str
+    actor: str
+    model: str
+    run: str = ""
+    inputs: str
+    application: str = ""
+    probability: list[float]
+    points: list[int]
+    reasons: list[list[str]] = []
+    band: str = ""
+    proposal: str = ""
+    person_decides: bool
+    latency_us: int = 0
+
+
+def new_id(at: int) -> str:
+    """A new id (UUID, version 7, RFC 9562) for a decision at this time, microseconds since 1970."""
+    drawn = int.from_bytes(os.urandom(10))
+    number = at // 1000 << 80 | 7 << 76 | (drawn >> 68) << 64 | 2 << 62 | drawn & (1 << 62) - 1
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def following_id(first: str, place: int) -> str:
+    """Id of the answer at a place of a batch whose answer has the id ``first``."""
+    text = f"{int(first.replace('-', ''), 16) + place:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def milliseconds_of(decision: str) -> int:
+    """When a decision was made, by its id: milliseconds since 1970."""
+    return int(decision[:8] + decision[9:13], 16)
+
+
+def now() -> int:
+    """Microseconds since 1970 in UTC."""
+    return time.time_ns() // 1000
+
+
+def sha256(content: bytes | msgspec.Raw) -> str:
+    """Hex SHA-256."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def lines(decisions: Iterable[Decision], latency_us: int) -> bytes:
+    """Decisions as lines of the spool (JSON), with how long they took."""
+    return b"".join(_ENCODER.encode(structs.replace(decision, latency_us=latency_us)) + b"\n" for decision in decisions)
+
+
+def read_lines(spooled: Iterable[bytes]) -> Iterator[Decision | None]:
+    """The decision in each line, None where a line is damaged."""
+    for line in spooled:
+        try:
+            yield _DECODER.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            yield None
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(Decision)

@@ -1,0 +1,202 @@
+"""The spool: where decisions wait on the local disk until the audit bucket has them.
+
+A segment is a file of lines, one a decision, each written by one ``write`` before its answer is sent. The scorer that
+writes it holds a lock on it, which the system releases when the process ends, however it ends; whoever gets the lock
+may ship it (see ``components.score.shipping``). So ``kill -9`` loses no decision that anybody was told, and a loss of
+power at most those of the last ``SYNC_SECONDS``, after which they are on the disk itself.
+
+QUIPU_SPOOL          folder; without it one of this store in the system's temporary folder
+QUIPU_SPOOL_BYTES    bytes from which no decision is made any more, 268435456 if not set
+QUIPU_SPOOL_SECONDS  seconds after which decisions go to the store, 60 if not set
+"""
+
+import fcntl
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from components.credit.errors import InputError, QuipuError
+from components.score.decisions import new_id, now
+
+SYNC_SECONDS = 0.1
+ENDING = ".jsonl"
+_SEGMENT_BYTES = 16 * 1024 * 1024
+SEGMENT_SECONDS = 60
+MOST_BYTES = 256 * 1024 * 1024
+
+
+class SpoolError(QuipuError):
+    """A decision cannot be kept, and so is not made; the text says why."""
+
+
+class Spool:
+    """Where a scorer appends its decisions.
+
+    Args:
+        folder: Folder; others may spool to it too.
+        most: Bytes of all segments in the folder from which nothing is appended.
+        seconds: Age at which a segment is ended.
+    """
+
+    def __init__(self, folder: Path, most: int = MOST_BYTES, seconds: float = SEGMENT_SECONDS) -> None:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"QUIPU_SPOOL names {folder}, which cannot be made: {error.strerror}.") from error
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise InputError(f"QUIPU_SPOOL names {folder}, which the scorer cannot write to.")
+        self.folder, self.most, self._seconds = folder, most, seconds
+        self._lock = threading.Lock()
+        self._file, self._size, self._begun, self._unsynced = -1, 0, 0.0, False
+        self._broken = ""
+        self.bytes = spooled_bytes(folder)
+
+    def append(self, written: bytes) -> None:
+        """Append lines: when this returns, they outlive the process.
+
+        Raises:
+            SpoolError: There is no room for them, or the disk refuses.
+        """
+        with self._lock:
+            if problem := self._problem():
+                raise SpoolError(problem)
+            try:
+                if self._file < 0:
+                    self._begin()
+                done = os.write(self._file, written)
+                if done < len(written):
+                    os.ftruncate(self._file, self._size)  # of a full disk; half a line is no decision
+                    raise SpoolError(f"The disk of the spool {self.folder} is full; no decision is made.")
+            except OSError as error:
+                raise SpoolError(f"The spool {self.folder} cannot be written: {error.strerror}.") from error
+            self._size += done
+            self.bytes += done
+            self._unsynced = True
+
+    def problem(self) -> str:
+        """Why nothing can be appended, in one sentence; empty where it can."""
+        with self._lock:
+            return self._problem()
+
+    def sync(self) -> None:
+        """Have what was appended written to the disk itself, and end a segment that is old or large."""
+        with self._lock:
+            if self._file < 0:
+                return
+            file, unsynced, self._unsynced = os.dup(self._file), self._unsynced, False
+            if self._size >= _SEGMENT_BYTES or time.monotonic() - self._begun >= self._seconds:
+                self._end()
+        try:
+            if unsynced:
+                os.fdatasync(file)
+            self._broken = ""
+        except OSError as error:
+            self._broken = f"The disk of the spool {self.folder} does not keep what is written: {error.strerror}."
+        finally:
+            os.close(file)
+
+    def measure(self) -> None:
+        """Count the bytes of all segments anew; others ship them, or spool beside."""
+        self.bytes = spooled_bytes(self.folder)
+
+    def close(self) -> None:
+        """End the segment, so that it can be shipped; what is appended afterwards begins another."""
+        with self._lock:
+            if self._file >= 0:
+                self._end()
+
+    def _problem(self) -> str:
+        if self.bytes >= self.most:
+            return (
+                f"The decision log has {self.bytes:,} bytes that the store does not take; no decision is made until "
+                "it does."
+            )
+        return self._broken
+
+    def _begin(self) -> None:
+        """Begin a segment; it gets its name when it is locked, so that nobody ships it while it is empty."""
+        path = self.folder / f"{new_id(now())}{ENDING}"
+        hidden = path.with_suffix(".new")
+        file = os.open(hidden, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        hidden.rename(path)
+        self._file, self._size, self._begun = file, 0, time.monotonic()
+
+    def _end(self) -> None:
+        os.close(self._file)
+        self._file = -1
+
+
+def segments(folder: Path) -> list[Path]:
+    """The segments in a folder, the oldest first."""
+    return sorted(folder.glob(f"*{ENDING}"))
+
+
+def waiting(folder: Path) -> bool:
+    """Whether a segment in a folder is free to be shipped."""
+    for path in segments(folder):
+        with claimed(path) as free:
+            if free:
+                return True
+    return False
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Whether the segment is free to be shipped, and then locked: nobody writes it, ships it or has just shipped it."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        yield _locked(file) and path.exists()
+    finally:
+        os.close(file)
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def spooled_bytes(folder: Path) -> int:
+    """Bytes of all segments in a folder."""
+    total = 0
+    with os.scandir(folder) as found:
+        for entry in found:
+            if entry.name.endswith(ENDING):
+                try:
+                    total += entry.stat().st_size
+                except FileNotFoundError:  # shipped meanwhile
+                    continue
+    return total
+
+
+def spool_from_environment(endpoint: str) -> Spool:
+    """The spool that the environment configures, for decisions that go to the store at this endpoint.
+
+    Raises:
+        InputError: The folder cannot be written to, or a number is none.
+    """
+    named = os.environ.get("QUIPU_SPOOL")
+    folder = Path(named) if named else _default(endpoint)
+    return Spool(folder, _number("QUIPU_SPOOL_BYTES", MOST_BYTES), _number("QUIPU_SPOOL_SECONDS", SEGMENT_SECONDS))
+
+
+def _number(name: str, default: int) -> int:
+    value = os.environ.get(name, str(default))
+    if not value.isdigit():
+        raise InputError(f"{name} is '{value}'; give a whole number.")
+    return int(value)
+
+
+def _default(endpoint: str) -> Path:
+    return Path(tempfile.gettempdir()) / f"quipu-spool-{os.getuid()}" / endpoint.replace(":", "_").replace("/", "_")
