@@ -9,7 +9,7 @@ class Rows(Mapping[str, Floats]):
     """Columns that are those of one matrix; making forty arrays of one number would cost more than to score them.
 
     Args:
-        places: Place of each feature in the matrix; all of it, in order.
+        places: Place of each feature in the matrix: those of a model, all numbers, in its order.
         matrix: float64, NaN where missing, shape (n, features).
     """
 

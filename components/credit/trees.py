@@ -19,6 +19,7 @@ from components.credit.binning import Columns, frequent_by_risk
 from components.credit.booster import Nodes, level_order, read_nodes
 from components.credit.calibration import Floats, Integers
 from components.credit.dictionary import Feature
+from components.credit.rows import Rows
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
@@ -73,6 +74,8 @@ class Encoder(Struct, frozen=True, forbid_unknown_fields=True):
 
     def matrix(self, columns: Columns) -> Matrix:
         """Rows for the trees in row order, shape (n, features), NaN where missing."""
+        if isinstance(columns, Rows):  # numbers, in the model's order already
+            return np.maximum(np.minimum(columns.matrix, _GREATEST), -_GREATEST).astype(np.float32)
         values = np.empty((len(columns[self.columns[0].feature]), len(self.columns)))
         for place, column in enumerate(self.columns):
             given = columns[column.feature]

@@ -8,7 +8,6 @@ import numpy as np
 from msgspec import Struct
 
 from components.credit.calibration import Floats, Integers, sigmoid
-from components.credit.dictionary import Feature
 from components.credit.errors import InputError, ModelRefused
 from components.credit.features.query import History
 from components.credit.features.recipe import Recipe
@@ -17,7 +16,7 @@ from components.credit.registry import Package, champion, fetch
 from components.credit.scorer import Scorer
 from components.credit.store import Store
 from components.score.drift import Seen
-from components.score.protocol import Columns, model_metadata
+from components.score.protocol import Columns, Inputs, model_metadata
 
 NAME = "quipu"
 REASONS = 4
@@ -57,9 +56,9 @@ class Model:
         return self.package.version
 
     @cached_property
-    def features(self) -> dict[str, Feature]:
+    def features(self) -> Inputs:
         """Its inputs by name, in order."""
-        return {feature.name: feature for feature in self.scorer.features}
+        return Inputs(self.scorer.features)
 
     @cached_property
     def seen(self) -> Seen:

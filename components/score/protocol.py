@@ -187,12 +187,25 @@ def wanted(request: InferenceRequest) -> list[str]:
     return [output.name for output in request.outputs] if request.outputs else [PROBABILITY, POINTS]
 
 
-def columns_of(request: InferenceRequest, features: Mapping[str, Feature]) -> tuple[Columns, int]:
+class Inputs(dict[str, Feature]):
+    """A model's features by name, in order, with what need not be found out again for each request.
+
+    Args:
+        features: The features.
+    """
+
+    def __init__(self, features: Sequence[Feature]) -> None:
+        super().__init__({feature.name: feature for feature in features})
+        self.places = {feature.name: place for place, feature in enumerate(features)}
+        self.category = next((feature.name for feature in features if feature.type == "category"), None)
+
+
+def columns_of(request: InferenceRequest, features: Inputs) -> tuple[Columns, int]:
     """The request's rows, by column.
 
     Args:
         request: The request.
-        features: The model's features by name, in order.
+        features: The model's features.
 
     Returns:
         An array by feature name (float64 with NaN where missing, or text with None), and the number of rows.
@@ -230,24 +243,23 @@ def columns_of(request: InferenceRequest, features: Mapping[str, Feature]) -> tu
     return columns, rows
 
 
-def _from_matrix(tensor: Tensor, features: Mapping[str, Feature]) -> tuple[Columns, int]:
+def _from_matrix(tensor: Tensor, features: Inputs) -> tuple[Columns, int]:
     rows, width = tensor.shape
     if width != len(features):
         raise InputError(
             f"The input '{tensor.name}' has rows of {width} values; the model has {len(features)} features."
         )
-    places = {}
-    for place, (name, feature) in enumerate(features.items()):
-        if feature.type != "number":
-            raise InputError(f"The model's input '{name}' is a category; give one tensor a feature, not one in all.")
-        places[name] = place
+    if features.category:
+        raise InputError(
+            f"The model's input '{features.category}' is a category; give one tensor a feature, not one in all."
+        )
     if tensor.datatype not in _NUMBERS:
         raise InputError(
             f"The input '{tensor.name}' has datatype {tensor.datatype}; give FP64 or another type of numbers."
         )
     if rows < 1:
         raise InputError("The request has no rows.")
-    return Rows(places, _array(tensor).reshape(rows, width)), rows
+    return Rows(features.places, _array(tensor).reshape(rows, width)), rows
 
 
 def _array(tensor: Tensor) -> np.ndarray[Any, np.dtype[Any]]:

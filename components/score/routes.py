@@ -40,8 +40,7 @@ class Content(NamedTuple):
 Handler = Callable[[Model, Request], Content]
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """An answer to a request.
 
     Args:

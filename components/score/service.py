@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.rsgi import Headers, HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined]  # the names that granian documents
 from granian.server.embed import Server
+from msgspec import structs
 
 from components.credit.errors import InputError, ModelRefused, QuipuError
 from components.credit.store import Access, Store
@@ -268,7 +269,7 @@ _TOO_LARGE = f"The body is over {MOST_BYTES} bytes; send fewer rows."
 
 
 def _busy(sentence: str, route: str) -> Answer:
-    return replace(refusal(503, sentence, route), headers=(("retry-after", "1"),))
+    return structs.replace(refusal(503, sentence, route), headers=(("retry-after", "1"),))
 
 
 async def follow(service: Service, store: Store, verify_key: str, seconds: float) -> None:
