@@ -2,6 +2,7 @@
 
 import datetime
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -159,12 +160,59 @@ def _over_indebtedness() -> list[Rule]:
         Rule(
             "instalments_to_income",
             "all_instalments_to_income",
-            0.8,
+            1.0,
             "All instalments of a month together take too much of the income shown",
             "Las cuotas mensuales en conjunto toman demasiado de los ingresos sustentados",
             _OVER_INDEBTEDNESS,
         ),
     ]
+
+
+class RateCap(Struct, forbid_unknown_fields=True, frozen=True):
+    """The greatest annual effective rate that the law allows, in a span of days.
+
+    Args:
+        annual_rate: Effective annual rate as a share: 1.1298 is 112.98 %.
+        currency: Currency of the loans that it holds for.
+        valid_from: First day.
+        valid_to: Last day; null means until further notice.
+        norm: Norm that sets it.
+    """
+
+    annual_rate: Annotated[float, Meta(gt=0)]
+    currency: str
+    valid_from: datetime.date
+    valid_to: datetime.date | None = None
+    norm: str = ""
+
+
+def _caps() -> list[RateCap]:
+    """Peru's caps in soles as far as known; the central bank sets them each half-year."""
+    norm = "Ley 31143; tasa máxima del BCRP, créditos de consumo, de bajo monto y a la microempresa"
+    return [
+        RateCap(1.0983, "PEN", datetime.date(2024, 5, 1), datetime.date(2024, 10, 31), norm),
+        RateCap(1.1298, "PEN", datetime.date(2024, 11, 1), datetime.date(2025, 4, 30), norm),
+    ]
+
+
+class Money(Struct, forbid_unknown_fields=True, frozen=True):
+    """What a loan earns and costs, for the expected profit of each cut-off; set these to the lender's own books.
+
+    Args:
+        funding_rate: Effective annual rate that the lender pays for its money.
+        running_cost_share: Cost of running a loan of a year, as a share of its amount.
+        loss_given_default: Share of the exposure that a bad loan loses.
+        exposure_share: Exposure at default as a share of the amount lent.
+        visit_cost: Cost of the visit that precedes an approval, in the currency of the books.
+        rate_caps: Greatest rates by law, dated.
+    """
+
+    funding_rate: Share = 0.07
+    running_cost_share: Share = 0.05
+    loss_given_default: Share = 0.65
+    exposure_share: Share = 0.70
+    visit_cost: Decimal = Decimal("25.00")
+    rate_caps: list[RateCap] = msgspec.field(default_factory=_caps)
 
 
 class Policy(Struct, forbid_unknown_fields=True, frozen=True):
@@ -197,6 +245,7 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     search: Search = Search()
     scorecard: Scorecard = Scorecard()
     policy: Policy = Policy()
+    money: Money = Money()
 
 
 _T = TypeVar("_T")

@@ -1,7 +1,9 @@
 """The comparison of the three models on the test sample: what the decision, the report and the metrics are made of."""
 
+import datetime
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -13,9 +15,12 @@ from components.credit.binning import Columns
 from components.credit.config import Config
 from components.credit.errors import GateStopped
 from components.credit.manifest import Manifest
+from components.credit.policy import in_force
 from components.credit.progress import Progress
 from components.credit.scorer import Scorer
 from components.credit.store import Store
+from components.evaluate import money
+from components.evaluate.baselines import fit_baselines
 from components.evaluate.champion import SCORECARD, beats, choose
 from components.evaluate.figures import (
     APPROVAL_SHARES,
@@ -28,12 +33,18 @@ from components.evaluate.figures import (
     strategy_row,
 )
 from components.evaluate.groups import fairness_rows, segment_rows
+from components.evaluate.inclusion import inclusion
 from components.evaluate.scored import inputs_of_sample, score_sample
+from components.evaluate.swaps import rule_rows, swap_sets
 
 _SHIFT_BINS = 10
 # What the decision repeats of each model's training report.
 _TRAINING = ("rows", "bads", "folds", "auc", "auc_sd")
 _FEATURES_SHOWN = 12
+# TreeSHAP of a deep forest takes tens of milliseconds a row.
+_EXPLAINED_ROWS = 100
+# Beyond so many rows a card of weights of evidence learns nothing more.
+_BASELINE_ROWS = 50_000
 _HEADLINE = (
     "auc", "auc_low", "auc_high", "ks", "gini", "brier", "log_loss", "accuracy", "precision", "recall", "f1",
     "approval_rate", "n", "bads",
@@ -52,6 +63,7 @@ class Comparison:
         confusion: Champion's counts at its cut-off: rows good and bad, columns predicted good and bad.
         scorers: The models by name.
         curves: What the plots show, by model.
+        inclusion_curves: Of people without a bureau record, by score: share approved, bad rate of the approved.
     """
 
     champion: Scorer
@@ -61,6 +73,7 @@ class Comparison:
     confusion: list[list[int]]
     scorers: dict[str, Scorer]
     curves: dict[str, Curves]
+    inclusion_curves: dict[str, tuple[metrics.Array, metrics.Array]]
 
 
 def compare(
@@ -81,9 +94,14 @@ def compare(
         StoreError: The store is away.
     """
     confidence = config.policy.confidence
-    test = score_sample(features, scorers, "test", store, progress)
-    _check_classes(test, features)
+    held = features.tables["features"].columns
+    rules = [rule for rule in config.policy.rules if rule.column in held]
     training = score_sample(features, scorers, "train", store, progress)
+    baselines = _baselines(features, scorers, len(training), config, store)
+    beside = {*money.COLUMNS, *(rule.column for rule in rules)}
+    decided = score_sample(features, scorers | baselines, "test", store, progress, beside, declined=True)
+    test = decided[decided["bad"] >= 0].reset_index(drop=True) if len(decided) else decided
+    _check_classes(test, features)
 
     progress.report("figures and intervals", rows=len(test), share=0.6)
     seen = {name: _outcomes(test, name, scorer) for name, scorer in scorers.items()}
@@ -101,9 +119,15 @@ def compare(
     champion = scorers[choice.champion]
 
     progress.report("segments, fairness, stability", rows=len(test), share=0.8)
-    importance = _importance(scorers, inputs_of_sample(features, scorers, "test", len(test), store))
+    explained = inputs_of_sample(features, scorers, "test", len(test), _EXPLAINED_ROWS, store)
+    importance = _importance(scorers, {str(name): column for name, column in explained.items()})
     groups, left_out = fairness_rows(test, choice.champion, champion.cutoff, confidence)
-    held = features.tables["features"].columns
+    progress.report("inclusion and money", rows=len(test), share=0.85)
+    day = datetime.date.fromisoformat(features.as_of)
+    included = inclusion(
+        decided, list(baselines), choice.champion, config.policy.approval_share, confidence, config.seed
+    )
+    made = money.loans(test, config.money, day)
     decision = {
         "champion": {"family": champion.family, "version": champion.version()},
         "reason": {"en": choice.en, "es": choice.es},
@@ -112,7 +136,7 @@ def compare(
             "confidence": confidence,
             "approval_share": config.policy.approval_share,
             "person_decides": config.policy.person_decides,
-            "policy": [msgspec.to_builtins(rule) for rule in config.policy.rules if rule.column in held],
+            "policy": [msgspec.to_builtins(rule) for rule in rules],
             "policy_without_column": [rule.code for rule in config.policy.rules if rule.column not in held],
         },
         "data": {"features": features.sha256, "as_of": features.as_of, "code": features.code},
@@ -149,6 +173,25 @@ def compare(
             for share in sorted({*APPROVAL_SHARES, config.policy.approval_share})
         ],
         "segments": segment_rows(test, list(scorers), confidence),
+        "inclusion": included.figures,
+        "money": made
+        and {
+            **money.profit_rows(
+                seen[choice.champion].probability,
+                seen[choice.champion].bad,
+                made,
+                seen[choice.champion].borrower,
+                config.policy.approval_share,
+                confidence,
+                config.seed,
+            ),
+            "assumptions": {
+                name: getattr(config.money, name)
+                for name in ("funding_rate", "running_cost_share", "loss_given_default", "exposure_share", "visit_cost")
+            },
+        },
+        "swaps": swap_sets(decided, choice.champion, champion.cutoff, confidence),
+        "rules": rule_rows(test, in_force(rules, day), choice.champion, champion.cutoff, confidence),
         "fairness": {"model": choice.champion, "groups": groups, "left_out": left_out},
     }
     fpr, tpr, thresholds = shown[choice.champion].roc
@@ -160,7 +203,19 @@ def compare(
         confusion=shown[choice.champion].confusion.tolist(),
         scorers=scorers,
         curves=shown,
+        inclusion_curves=included.curves,
     )
+
+
+def _baselines(
+    features: Manifest, scorers: dict[str, Scorer], rows: int, config: Config, store: Store
+) -> dict[str, Scorer]:
+    """Cards of parts of the data; none where the training sample lacks goods or bads."""
+    learnt = inputs_of_sample(features, scorers, "train", rows, _BASELINE_ROWS, store)
+    if learnt.empty or learnt["bad"].nunique() < 2:
+        return {}
+    known = {feature.name: feature for scorer in scorers.values() for feature in scorer.features}
+    return fit_baselines(known.values(), learnt, config.scorecard)
 
 
 def _check_classes(test: pd.DataFrame, features: Manifest) -> None:
@@ -236,6 +291,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, Decimal):
+        return str(value)
     if isinstance(value, float):
         return round(value, 6) if math.isfinite(value) else None
     return value

@@ -26,6 +26,7 @@ LABELS = {"scorecard": "Scorecard", "random_forest": "Random forest", "xgboost":
 
 # Marker colour in the drawing: colour in the page.
 _INK, _RULE, _GOOD, _BAD = "#010101", "#020202", "#030301", "#030302"
+_QUIET = "#020203"
 _MODEL = {"scorecard": "#040401", "random_forest": "#040402", "xgboost": "#040403"}
 _IN_PAGE = {
     _INK: "currentColor",
@@ -35,9 +36,21 @@ _IN_PAGE = {
     _MODEL["scorecard"]: "var(--scorecard)",
     _MODEL["random_forest"]: "var(--random-forest)",
     _MODEL["xgboost"]: "var(--xgboost)",
+    _QUIET: "var(--quiet)",
 }
 _DASHES = {"scorecard": "-", "random_forest": (0, (5, 2)), "xgboost": (0, (6, 2, 1.5, 2))}
+# How each score of the inclusion plots is drawn: label, colour, marker, line.
+_SCORES: dict[str, tuple[str, str, str, Any]] = {
+    "incumbent": ("present policy's score", _QUIET, "x", (0, (1, 1.5))),
+    "bureau": ("bureau alone", _MODEL["random_forest"], "s", (0, (5, 2))),
+    "own_history": ("own history alone", _MODEL["xgboost"], "^", (0, (6, 2, 1.5, 2))),
+    "without": ("all but alternative data", _MODEL["scorecard"], "D", (0, (3, 1))),
+    "with": ("with alternative data", _GOOD, "o", "-"),
+}
 _WIDE, _NARROW = (5.4, 4.1), (3.6, 3.3)
+
+_INTERVAL = ("share", "share_low", "share_high")
+_PROFITS = ("expected", "realised", "realised_low", "realised_high")
 
 _STYLE = {
     "svg.fonttype": "none",
@@ -215,6 +228,89 @@ def distribution(name: str, curve: Curves, cutoff_points: int) -> str:
         axes.set_ylim(0)
         _percent(axes, "y")
         axes.legend(loc="lower left", bbox_to_anchor=(-0.1, 1.0), ncols=3, columnspacing=1.2, handlelength=1.5)
+    return "".join(drawing)
+
+
+def inclusion(figures: dict[str, Any], labels: dict[str, str]) -> str:
+    """Share of each group that each score approves at the same bad rate, with intervals; a group a row.
+
+    Args:
+        figures: The decision's inclusion.
+        labels: Name of each group.
+    """
+    groups, scores = figures["groups"], figures["scores"]
+    best = "; ".join(
+        f"{labels[row['group']]} {row['scores']['with']['share']:.0%} with alternative data, "
+        f"{row['scores']['without']['share']:.0%} without"
+        for row in groups
+    )
+    with _plot("inclusion", (5.4, 1.2 + 0.62 * len(groups)), f"Approved at the same bad rate. {best}.") as drawn:
+        axes, drawing = drawn
+        for place, name in enumerate(scores):
+            label, colour, marker, _ = _SCORES[name]
+            y = np.arange(len(groups)) + (place - (len(scores) - 1) / 2) * 0.15
+            share, low, high = (np.array([row["scores"][name][key] for row in groups]) for key in _INTERVAL)
+            axes.hlines(y, low, high, color=colour, linewidth=1.1)
+            axes.plot(share, y, marker, color=colour, markersize=5, label=label)
+        axes.set_yticks(range(len(groups)), [f"{labels[row['group']]}\nn = {row['n']:,}" for row in groups])
+        axes.set_ylim(len(groups) - 0.5, -0.5)
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_xlabel("Approved at the same bad rate")
+        axes.grid(visible=False, axis="y")
+        _percent(axes, "x")
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.22, 1.0), ncols=2, columnspacing=1.2)
+    return "".join(drawing)
+
+
+def inclusion_curves(curves: dict[str, tuple[Array, Array]], limit: float) -> str:
+    """Bad rate of the approved by share approved, among the people without a bureau record.
+
+    Args:
+        curves: Share approved and bad rate, by score.
+        limit: The bad rate at which the scores are compared.
+    """
+    told = f"Bad rate of the approved by share approved, without a bureau record; compared at {limit:.1%}."
+    with _plot("inclusion-curves", _WIDE, told) as (axes, drawing):
+        axes.axhline(limit, color=_INK, linewidth=0.8, linestyle=(0, (1, 2)))
+        for name, (share, rate) in curves.items():
+            label, colour, _, line = _SCORES[name]
+            axes.plot(share, rate, color=colour, linestyle=line, label=label)
+        axes.set_xlabel("Approved, safest first")
+        axes.set_ylabel("Bad rate among the approved")
+        axes.set_xlim(0.1, 1)
+        axes.set_ylim(0, 1.45 * max(float(rate.max()) for _, rate in curves.values()))  # room for the legend
+        _percent(axes, "xy")
+        axes.legend(loc="upper left", ncols=2, columnspacing=1.2)
+    return "".join(drawing)
+
+
+def profit(found: dict[str, Any], approval_share: float) -> str:
+    """Expected and realised profit by share approved, with the interval of the realised one.
+
+    Args:
+        found: The decision's money.
+        approval_share: The configured share of approvals.
+    """
+    rows = found["rows"]
+    share = np.array([row["approval_rate"] for row in rows])
+    thousands = {key: np.array([float(row[key]) / 1e3 for row in rows]) for key in _PROFITS}
+    best = rows[found["best"]]
+    told = (
+        f"Profit in thousands of {found['currency']} by share approved; the expected one is greatest at "
+        f"{best['approval_rate']:.0%}, the configured share is {approval_share:.0%}."
+    )
+    with _plot("profit", _WIDE, told) as (axes, drawing):
+        axes.axhline(0, color=_RULE, linewidth=1)
+        axes.axvline(approval_share, color=_INK, linewidth=0.8, linestyle=(0, (1, 2)))
+        axes.fill_between(share, thousands["realised_low"], thousands["realised_high"], color=_GOOD, alpha=0.15, lw=0)
+        axes.plot(share, thousands["realised"], color=_GOOD, label="as it turned out")
+        axes.plot(share, thousands["expected"], color=_INK, linestyle=(0, (5, 2)), label="expected")
+        axes.plot(best["approval_rate"], float(best["expected"]) / 1e3, "o", color=_INK, markersize=5)
+        axes.set_xlabel("Applications approved, safest first")
+        axes.set_ylabel(f"Profit, thousand {found['currency']}")
+        axes.set_xlim(0, 1)
+        _percent(axes, "x")
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2)
     return "".join(drawing)
 
 

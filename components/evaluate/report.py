@@ -1,6 +1,7 @@
 """The committee's report: one self-contained page, made of the same numbers as the decision."""
 
 import math
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,21 @@ FIGURES = (
     ("f1", "F1", 3, False),
 )
 
+# Groups of people without a bureau record: English and Spanish.
+GROUPS = {
+    "all": ("Without a record", "Sin historial"),
+    "women": ("Women", "Mujeres"),
+    "rural": ("Rural", "Rurales"),
+    "young": ("Under 35", "Menores de 35"),
+    "first_loan": ("First loan here", "Primer crédito"),
+}
+REFERENCES = {
+    "incumbent": "the present policy's score",
+    "bureau": "bureau alone",
+    "own_history": "own history alone",
+    "without": "all but alternative data",
+}
+
 
 def page(comparison: Comparison, validation_report: dict[str, Any]) -> str:
     """The report as HTML: no script, nothing fetched, the same bytes for the same comparison.
@@ -46,7 +62,9 @@ def page(comparison: Comparison, validation_report: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"share": share, "number": number, "count": count, "p": p_value, "said": said}
+    environment.filters |= {
+        "share": share, "number": number, "count": count, "p": p_value, "said": said, "money": money,
+    }  # fmt: skip
     champion = decision["champion"]["family"]
     card = comparison.scorers["scorecard"].engine
     return environment.get_template("report.html.jinja").render(
@@ -54,6 +72,9 @@ def page(comparison: Comparison, validation_report: dict[str, Any]) -> str:
         champion=champion,
         models=list(comparison.scorers),
         labels=plots.LABELS,
+        groups=GROUPS,
+        references=REFERENCES,
+        included=inclusion_sentences(decision["inclusion"]),
         figures=FIGURES,
         plots=_plots(comparison, champion),
         base_points=card.base_points if isinstance(card, Card) else None,
@@ -70,12 +91,43 @@ def number(value: float | None, decimals: int = 3) -> str:
 
 def share(value: float | None, decimals: int = 1) -> str:
     """A share in per cent, or a dash where there is none."""
-    return "–" if value is None else f"{number(100 * value, decimals)} %"
+    return "–" if value is None else f"{number(100 * value, decimals)}\N{NO-BREAK SPACE}%"
 
 
 def count(value: float | None) -> str:
     """A count with thousands apart."""
     return "–" if value is None else f"{value:,.0f}"
+
+
+def money(value: str) -> str:
+    """An amount as the decision states it, with thousands apart."""
+    return f"{Decimal(value):,.2f}".replace("-", "−")
+
+
+def inclusion_sentences(figures: dict[str, Any]) -> tuple[str, str] | None:
+    """What alternative data do for all people without a bureau record: English and Spanish."""
+    everyone = next((row for row in figures.get("groups", []) if row["group"] == "all"), None)
+    if everyone is None:
+        return None
+    reached, usual, gain = everyone["scores"]["with"], everyone["scores"]["without"], everyone["gains"]["without"]
+    limit, n, bads = share(figures["bad_rate"]), count(everyone["n"]), count(everyone["bads"])
+    of, usually, more = (_of_hundred(value) for value in (reached["share"], usual["share"], gain["gain"]))
+    ends = [
+        _of_hundred(value)
+        for value in (reached["share_low"], reached["share_high"], gain["gain_low"], gain["gain_high"])
+    ]
+    return (
+        f"At a bad rate of {limit}, alternative data let {of} of 100 people without a bureau record be approved "
+        f"({ends[0]} to {ends[1]}); without these data it is {usually}: a difference of {more} "
+        f"({ends[2]} to {ends[3]}). n = {n}, {bads} bad.",
+        f"Con una tasa de malos de {limit}, los datos alternativos permiten aprobar a {of} de cada 100 personas sin "
+        f"historial en la central de riesgos ({ends[0]} a {ends[1]}); sin ellos son {usually}: una diferencia de "
+        f"{more} ({ends[2]} a {ends[3]}). n = {n}, {bads} malos.",
+    )
+
+
+def _of_hundred(value: float) -> str:
+    return number(100 * value, 0)
 
 
 def p_value(value: float) -> str:
@@ -99,11 +151,20 @@ def _plots(comparison: Comparison, champion: str) -> dict[str, Any]:
     most = max(max(row["high"], row["predicted"]) for curve in curves.values() for row in curve.calibration)
     end = min(1.0, math.ceil(most * 20) / 20)
     cutoff_points = {name: found["cutoff_points"] for name, found in models.items()}
+    included, earned = comparison.decision["inclusion"], comparison.decision["money"]
+    approval_share = comparison.decision["rule"]["approval_share"]
     return {
+        "inclusion": plots.inclusion(included, {name: en for name, (en, _) in GROUPS.items()})
+        if included.get("groups")
+        else "",
+        "inclusion_curves": plots.inclusion_curves(comparison.inclusion_curves, included["bad_rate"])
+        if comparison.inclusion_curves
+        else "",
+        "profit": plots.profit(earned, approval_share) if earned else "",
         "roc": plots.roc(curves, aucs),
         "precision_recall": plots.precision_recall(curves, models[champion]["bad_rate"]),
         "gains": plots.gains(curves),
-        "strategy": plots.strategy(curves, comparison.decision["rule"]["approval_share"], champion),
+        "strategy": plots.strategy(curves, approval_share, champion),
         "confusion": {name: plots.confusion(name, curve) for name, curve in curves.items()},
         "calibration": {name: plots.calibration(name, curve, end) for name, curve in curves.items()},
         "distribution": {name: plots.distribution(name, curve, cutoff_points[name]) for name, curve in curves.items()},

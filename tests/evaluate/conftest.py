@@ -49,6 +49,13 @@ def rows() -> pd.DataFrame:
         {
             "application_id": [f"a{row:05}" for row in range(rows)],
             "borrower_id": [f"b{number:05}" for number in random.integers(0, 2_500, rows)],
+            "decided_at": pd.Timestamp("2023-01-01", tz="UTC") + pd.to_timedelta(np.arange(rows), unit="h"),
+            "amount": random.lognormal(8.5, 0.8, rows).round(2),
+            "currency": "PEN",
+            "cost_share": random.uniform(0.1, 0.6, rows).round(4),
+            "asked_term": random.choice([180.0, 360.0], rows),
+            "decision": "approved",
+            "incumbent_score": np.round(600 - 15 * late + 40 * random.normal(size=rows)),
             "sample": sample,
             "bad": pd.array(bad, dtype="Int8").copy(),
             "segment": random.choice(["new", "recurrent"], rows, p=[0.3, 0.7]),

@@ -120,7 +120,7 @@ def test_every_figure_of_the_decision_stands_in_the_page(comparison: Comparison,
 
 def test_every_plot_says_what_it_shows_and_of_how_many(parsed: Page, html: str):
     figures = re.findall(r"<figure>.*?</figure>", html, flags=re.DOTALL)
-    assert len(figures) == 4 + 3 * 3
+    assert len(figures) == 4 + 3 * 3 + 2 + 1  # inclusion, profit
     for figure in figures:
         assert 'role="img"' in figure
         assert len(re.findall(r"<title>([^<]+)</title>", figure)) == 1

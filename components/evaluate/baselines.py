@@ -1,0 +1,72 @@
+"""Scores that know less: cards made of a part of the data, by one recipe, so that only the data tell them apart.
+
+What alternative data are worth shows in the difference between a card that reads them and one that does not. All
+cards here are made alike: the same rows, the same bins, one logistic regression over the weights of evidence.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+
+from components.credit.binning import fit_binning
+from components.credit.calibration import Calibration, Scaling
+from components.credit.config import Scorecard
+from components.credit.dictionary import Feature
+from components.credit.scorecard import Card
+from components.credit.scorer import Scorer
+
+# Tables that each score reads; alternative data are the movements of accounts and wallets, bills and takings.
+ALTERNATIVE = "transactions"
+_USUAL = ("bureau", "loans", "repayments", "applications", "borrowers")
+SOURCES: dict[str, tuple[str, ...]] = {
+    "bureau": ("bureau",),
+    "own_history": ("loans", "repayments"),
+    "without": _USUAL,
+    "with": (*_USUAL, ALTERNATIVE),
+}
+_LEAST_INFORMATION_VALUE = 0.02
+_STRENGTH = 0.1  # scikit-learn's C: the penalty of a card over correlated evidence
+_FINE = 4  # points are cut so much finer than a card's, so that rounding adds no ties
+
+
+def fit_baselines(features: Iterable[Feature], training: pd.DataFrame, settings: Scorecard) -> dict[str, Scorer]:
+    """A card for each part of the data of ``SOURCES`` that has a feature.
+
+    Args:
+        features: All features of the table.
+        training: Their columns and ``bad``, at least one of each class.
+        settings: Bins and points.
+    """
+    bad = training["bad"].to_numpy()
+    binned = [
+        (
+            feature,
+            fit_binning(feature, training[feature.name].to_numpy(), bad, settings.bins, settings.least_bin_share),
+        )
+        for feature in sorted(features, key=lambda feature: feature.name)
+    ]
+    scaling = Scaling(float(settings.points), float(settings.odds), settings.pdo * _FINE)
+    found = {}
+    for name, tables in SOURCES.items():
+        read = [
+            (feature, binning)
+            for feature, binning in binned
+            if feature.source in tables and binning.information_value >= _LEAST_INFORMATION_VALUE
+        ]
+        if not read:
+            continue
+        woe = [np.array([bin_.woe for bin_ in binning.bins]) for _, binning in read]
+        index = [binning.index(training[feature.name].to_numpy()) for feature, binning in read]
+        design = np.column_stack([values[rows] for values, rows in zip(woe, index, strict=True)])
+        fitted = LogisticRegression(C=_STRENGTH, max_iter=1000).fit(design, bad)
+        points = [
+            np.rint(-scaling.factor * weight * values).astype(int).tolist()
+            for weight, values in zip(fitted.coef_[0], woe, strict=True)
+        ]
+        base = round(float(scaling.offset - scaling.factor * fitted.intercept_[0]))
+        card = Card(scaling, base, [binning for _, binning in read], points)
+        inputs = tuple(feature for feature, _ in read)
+        found[name] = Scorer("scorecard", inputs, card, Calibration(), scaling, 0.5, (0.1, 0.2, 0.3, 0.4), {})
+    return found

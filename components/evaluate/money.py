@@ -1,0 +1,178 @@
+"""Money: what the approvals of each cut-off earn, expected and as it turned out.
+
+Profit of a loan = (1 - PD) margin - PD LGD EAD - cost of the visit
+
+The margin is the interest and fees of the loan as asked, no dearer than the law's greatest rate allows, less funding
+and running cost. A loan of n equal monthly instalments at the effective annual rate r costs
+n i / (1 - (1 + i)^-n) - 1 of its amount, where (1 + i)^12 = 1 + r. Amounts of single loans are whole cents, sums are
+exact, and money is stated as Decimal.
+"""
+
+import datetime
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from components.credit import metrics
+from components.credit.config import Money, RateCap
+from components.credit.metrics import Array
+
+# Features that the margin is made of, where the table has them.
+COLUMNS = ("cost_share", "asked_term")
+_CENT = Decimal("0.01")
+_SHARES = 40
+_REPLICATES = 300
+
+
+@dataclass(frozen=True)
+class Loans:
+    """What each application would earn and lose, in cents, shape (n,).
+
+    Args:
+        margin: Of a good loan, after funding and running cost.
+        loss: Of a bad loan: LGD times EAD.
+        visit: Cost of the visit, the same for all.
+        currency: Of all of them.
+        capped: Share of the loans that the law's greatest rate makes cheaper than asked.
+        cap: That rate, or None where none is known.
+        cap_in_force: Whether it holds on the day of the report.
+    """
+
+    margin: NDArray[np.int64]
+    loss: NDArray[np.int64]
+    visit: int
+    currency: str
+    capped: float
+    cap: RateCap | None
+    cap_in_force: bool
+
+    def profit(self, bad: Array | NDArray[np.int64]) -> Array:
+        """Profit in cents of each loan whose chance of being bad, or outcome, is ``bad``."""
+        return np.asarray((1 - bad) * self.margin - bad * self.loss - self.visit, dtype=np.float64)
+
+
+def loans(rows: pd.DataFrame, settings: Money, day: datetime.date) -> Loans | None:
+    """What each row would earn and lose; None where amount, cost or term is not recorded for all.
+
+    Args:
+        rows: Rows with ``amount``, ``currency`` and the columns of ``COLUMNS``.
+        settings: Rates, loss and costs.
+        day: Day on which the greatest rate is looked up.
+    """
+    needed = ["amount", "currency", *COLUMNS]
+    if not set(needed) <= set(rows.columns) or rows[needed].isna().any(axis=None) or rows["currency"].nunique() != 1:
+        return None
+    amount, cost, days = (rows[name].to_numpy(float) for name in ("amount", *COLUMNS))
+    months = np.maximum(days / 30, 1.0)
+    currency = str(rows["currency"].iloc[0])
+    cap, in_force = rate_cap(settings.rate_caps, currency, day)
+    allowed = cost_share(cap.annual_rate, months) if cap else np.full_like(cost, np.inf)
+    earned = np.minimum(cost, allowed) - cost_share(settings.funding_rate, months)
+    margin = amount * (earned - settings.running_cost_share * months / 12)
+    loss = amount * settings.loss_given_default * settings.exposure_share
+    visit = int((settings.visit_cost / _CENT).to_integral_value())
+    capped = float((cost > allowed).mean())
+    return Loans(_cents(margin), _cents(loss), visit, currency, capped, cap, in_force)
+
+
+def cost_share(annual_rate: float, months: Array) -> Array:
+    """Interest of a loan of equal monthly instalments, as a share of its amount, at an effective annual rate."""
+    if annual_rate == 0:
+        return np.zeros_like(months)
+    monthly = (1 + annual_rate) ** (1 / 12) - 1
+    return np.asarray(months * monthly / (1 - (1 + monthly) ** -months) - 1, dtype=np.float64)
+
+
+def rate_cap(caps: list[RateCap], currency: str, day: datetime.date) -> tuple[RateCap | None, bool]:
+    """The cap in force on a day, or else the one known that is nearest in time; and whether it is in force."""
+    known = [cap for cap in caps if cap.currency == currency]
+    if not known:
+        return None, False
+
+    def away(cap: RateCap) -> int:
+        before = (cap.valid_from - day).days
+        after = (day - cap.valid_to).days if cap.valid_to else 0
+        return max(before, after, 0)
+
+    nearest = min(known, key=lambda cap: (away(cap), cap.valid_from))
+    return nearest, away(nearest) == 0
+
+
+def profit_rows(
+    probability: Array, bad: NDArray[np.int64], made: Loans, borrower: Array, share: float, confidence: float, seed: int
+) -> dict[str, Any]:
+    """Profit by cut-off: what the probability promised, and what the outcomes brought.
+
+    Args:
+        probability: (n,) Probability of bad.
+        bad: (n,) 0 or 1.
+        made: What each loan earns and loses.
+        borrower: (n,) Whose row it is.
+        share: Share of approvals that the configuration asks for.
+        confidence: Confidence of the intervals (bootstrap of borrowers).
+        seed: Seed of the bootstrap.
+
+    Returns:
+        ``currency``, ``n``, ``rows`` (a cut-off each, the safest first: ``cutoff``, ``approved``, ``approval_rate``,
+        ``bad_rate``, ``expected`` and ``realised`` profit with the latter's interval), ``best`` (the place in ``rows``
+        of the greatest expected profit), ``configured`` (the place of ``share``), and the lender's assumptions.
+    """
+    order = np.argsort(probability, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(probability[order]) > 0, True))
+    wanted = np.unique(np.append(np.linspace(1 / _SHARES, 1, _SHARES), share))
+    places = ends[np.searchsorted(ends, np.rint(wanted * bad.size).astype(int).clip(1, bad.size) - 1)]
+    promised, brought = made.profit(probability)[order], made.profit(bad)[order]
+
+    def measure(weight: Array) -> Array:
+        return np.asarray(np.cumsum(weight[order] * brought)[places], dtype=np.float64)
+
+    low, high = metrics.percentile_interval(metrics.bootstrap(measure, borrower, _REPLICATES, seed), confidence)
+    expected, realised = np.cumsum(promised)[places], np.cumsum(brought)[places]
+    bads = np.cumsum(bad[order])[places]
+    bad_low, bad_high = metrics.wilson(bads, places + 1, confidence)
+    rows = [
+        {
+            "cutoff": float(probability[order[place]]),
+            "approved": int(place) + 1,
+            "approval_rate": float((place + 1) / bad.size),
+            "bads": int(bads[k]),
+            "bad_rate": float(bads[k] / (place + 1)),
+            "bad_rate_low": float(bad_low[k]),
+            "bad_rate_high": float(bad_high[k]),
+            "expected": amount(expected[k]),
+            "realised": amount(realised[k]),
+            "realised_low": amount(min(low[k], realised[k])),
+            "realised_high": amount(max(high[k], realised[k])),
+        }
+        for k, place in enumerate(places)
+    ]
+    cap = made.cap
+    return {
+        "currency": made.currency,
+        "n": int(bad.size),
+        "rows": rows,
+        "best": int(np.argmax(expected)),
+        "configured": int(np.flatnonzero(wanted == share)[0]),
+        "capped_share": made.capped,
+        "rate_cap": cap
+        and {
+            "annual_rate": cap.annual_rate,
+            "norm": cap.norm,
+            "valid_from": cap.valid_from.isoformat(),
+            "valid_to": cap.valid_to.isoformat() if cap.valid_to else None,
+            "in_force": made.cap_in_force,
+        },
+    }
+
+
+def amount(cents: float) -> Decimal:
+    """Cents as an amount of money, to the cent."""
+    return Decimal(round(float(cents))) * _CENT
+
+
+def _cents(values: Array) -> NDArray[np.int64]:
+    return np.rint(values * 100).astype(np.int64)
