@@ -234,6 +234,19 @@ class Policy(Struct, forbid_unknown_fields=True, frozen=True):
     rules: list[Rule] = msgspec.field(default_factory=_over_indebtedness)
 
 
+class Release(Struct, forbid_unknown_fields=True, frozen=True):
+    """How a champion comes to answer on a cluster.
+
+    Args:
+        approval: Whether somebody must approve it by name first ('quipu models approve').
+        strategy: ``blue_green`` starts it beside the one that answers and then moves the Service, so that going back
+            takes seconds; ``rolling`` replaces pod by pod, with half the memory.
+    """
+
+    approval: bool = False
+    strategy: Literal["blue_green", "rolling"] = "blue_green"
+
+
 class Config(Struct, forbid_unknown_fields=True, frozen=True):
     """The whole configuration; every part may be left out."""
 
@@ -246,6 +259,7 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     scorecard: Scorecard = Scorecard()
     policy: Policy = Policy()
     money: Money = Money()
+    release: Release = Release()
 
 
 _T = TypeVar("_T")

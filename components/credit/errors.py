@@ -4,7 +4,8 @@ QuipuError
 ├── InputError     data, mapping, configuration or command line
 ├── GateStopped    a limit of the configuration was passed
 ├── StoreError     the object store is away, full or refuses
-└── ModelRefused   a model's hashes, signature or content do not verify
+├── ModelRefused   a model's hashes, signature or content do not verify
+└── ClusterError   the Kubernetes cluster is away, refuses, or cannot start the scorer
 
 The message of each is one sentence that names the place and the remedy. It never holds a value of a
 borrower's row: it may be logged.
@@ -32,6 +33,10 @@ class StoreError(QuipuError):
 
 class ModelRefused(QuipuError):
     """A model that does not verify, or that does not fit, and so is never loaded."""
+
+
+class ClusterError(QuipuError):
+    """The Kubernetes cluster is away or refuses, or the scorer does not start there."""
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ def deploy(
         champion: Folder of the model that won.
         decision: Figures of all models, the champion and why.
         target: Where the scorer runs; local means that it only follows the pointer, registry that the model waits
-            there until it is promoted.
+            there until it is promoted, kubernetes that it is rolled out on the cluster.
         code: Revision of the code.
         run: Id of the run that made the model; QUIPU_RUN goes before it, for runners that cannot give it.
 
@@ -51,7 +51,8 @@ def promote(training_run: str, approved_by: str, as_of: str, code: str, target: 
         approved_by: Who approved.
         as_of: As-of day, YYYY-MM-DD.
         code: Revision of the code.
-        target: Where the scorer runs; local means that it only follows the pointer.
+        target: Where the scorer runs; local means that it only follows the pointer, kubernetes that it is rolled out
+            on the cluster.
 
     Returns:
         release: Model version, its address in the registry and what the pointer held before (JSON).

@@ -6,36 +6,14 @@ that was killed and is run again ends as if it had not been; where the pointer p
 
 import datetime
 
-import msgspec
-from msgspec import Struct
-
 from components.credit.errors import InputError
 from components.credit.progress import Progress
 from components.credit.registry import champion, fetch, manifest_of, promote, version_of_run
-from components.credit.store import AUDIT_BUCKET, Store
-from components.deploy.release import REGISTRY, TARGETS, check_target, released
-
-
-class Approval(Struct, frozen=True):
-    """Who let which model become the champion.
-
-    Args:
-        version: The model.
-        previous: The champion before it; None where there was none.
-        training_run: Run that registered the model; empty where the version itself was named.
-        approved_by: Who approved.
-        as_of: As-of day of the run that promotes, YYYY-MM-DD.
-        code: Revision of the code that promotes.
-        at: When, in UTC.
-    """
-
-    version: str
-    previous: str | None
-    training_run: str
-    approved_by: str
-    as_of: str
-    code: str
-    at: datetime.datetime
+from components.credit.store import Store
+from components.deploy.approval import Approval, record
+from components.deploy.cluster import Cluster
+from components.deploy.release import KUBERNETES, REGISTRY, TARGETS, check_target, released, strategy_of
+from components.deploy.rollout import roll_out
 
 
 def promote_run(
@@ -55,7 +33,8 @@ def promote_run(
         approved_by: Who approved.
         as_of: As-of day, YYYY-MM-DD.
         code: Revision of the code.
-        target: Where the scorer runs; ``local`` means that it follows the pointer by itself.
+        target: Where the scorer runs; ``local`` means that it follows the pointer by itself, ``kubernetes`` that it
+            is rolled out there first.
         verify_key: Public key as PEM.
         store: The store.
         progress: Told of each step.
@@ -67,25 +46,66 @@ def promote_run(
         InputError: The target is unknown, nobody approved, or the id of the run is not one.
         ModelRefused: The run registered no model, or one that does not verify.
         StoreError: The store is away.
+        ClusterError: As ``roll_out``.
     """
     check_target(target, tuple(name for name in TARGETS if name != REGISTRY))
+    cluster = Cluster() if target == KUBERNETES else None
     progress.report("looking the model up", share=0.2)
     version = version_of_run(store, training_run)
-    return promote_version(version, approved_by, as_of, code, verify_key, store, training_run)
+    return promote_version(version, approved_by, as_of, code, verify_key, store, progress, cluster, training_run)
 
 
 def promote_version(
-    version: str, approved_by: str, as_of: str, code: str, verify_key: str, store: Store, training_run: str = ""
+    version: str,
+    approved_by: str,
+    as_of: str,
+    code: str,
+    verify_key: str,
+    store: Store,
+    progress: Progress,
+    cluster: Cluster | None = None,
+    training_run: str = "",
 ) -> dict[str, str | None]:
-    """Make a registered version the champion; arguments and errors as in ``promote_run``."""
+    """Make a registered version the champion; arguments and errors as in ``promote_run``, and the cluster to roll it
+    out on, if the scorer runs on one.
+    """
     if not approved_by.strip() or approved_by == "None":  # Airflow's template for a name that is not there
         raise InputError("Nobody is named as having approved the model; say who did.")
-    package, _ = fetch(store, version, verify_key)
+    package, scorer = fetch(store, version, verify_key)
     standing = champion(store)
-    if standing and standing.version == version:
-        return released(package, standing.previous)
-    now = datetime.datetime.now(datetime.UTC)
-    previous = standing.version if standing else None
-    approval = Approval(version, previous, training_run, approved_by.strip(), as_of, code, now)
-    store.write_once(AUDIT_BUCKET, f"promotions/{now:%Y%m%dT%H%M%S.%fZ}-{version}.json", msgspec.json.encode(approval))
+    if standing is None or standing.version != version:
+        now = datetime.datetime.now(datetime.UTC)
+        previous = standing.version if standing else None
+        record(store, Approval(version, previous, training_run, approved_by.strip(), as_of, code, now))
+    if cluster:
+        roll_out(cluster, scorer, strategy_of(package.decision), standing, progress)
     return released(package, promote(store, version, manifest_of(store, version)).previous)
+
+
+def roll_back(
+    approved_by: str, code: str, verify_key: str, store: Store, progress: Progress, cluster: Cluster | None
+) -> dict[str, str | None]:
+    """Let the champion before this one answer again; where it is still at hand on the cluster, that takes seconds.
+
+    Args:
+        approved_by: Who goes back.
+        code: Revision of the code.
+        verify_key: Public key as PEM.
+        store: The store.
+        progress: Told of each step.
+        cluster: Where the scorer runs, if it runs on one.
+
+    Returns:
+        As ``release``.
+
+    Raises:
+        InputError: There was no champion before.
+        ModelRefused: It does not verify any more.
+        StoreError: The store is away.
+        ClusterError: As ``roll_out``.
+    """
+    standing = champion(store)
+    if standing is None or standing.previous is None:
+        raise InputError("The registry knows no champion before this one; name a version to 'quipu models promote'.")
+    as_of = datetime.datetime.now(datetime.UTC).date().isoformat()
+    return promote_version(standing.previous, approved_by, as_of, code, verify_key, store, progress, cluster)

@@ -1,9 +1,10 @@
-"""The release of a champion: signed, registered, and the pointer moved to it.
+"""The release of a champion: signed, registered, approved where that is asked for, rolled out, pointed to.
 
 Every step may be done again: a version that is registered is left as it is, and a pointer that points there already is
 not moved. A release that was killed at any point and is run again ends as if it had not been.
 """
 
+import datetime
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from components.credit.progress import Progress
 from components.credit.registry import Package, champion, name_run, promote, register
 from components.credit.scorer import Scorer, load
 from components.credit.store import MODEL_BUCKET, Store, secret
+from components.deploy.approval import Approval, approver, record
+from components.deploy.cluster import Cluster
+from components.deploy.rollout import roll_out
 
-REGISTRY = "registry"
-TARGETS = ("local", REGISTRY)
+REGISTRY, KUBERNETES = "registry", "kubernetes"
+TARGETS = ("local", REGISTRY, KUBERNETES)
 
 
 def release(
@@ -27,13 +31,13 @@ def release(
     store: Store,
     progress: Progress,
 ) -> dict[str, str | None]:
-    """Sign a model, put it in the registry and, unless it is to stay there, move the champion pointer to it.
+    """Sign a model, put it in the registry and, unless it is to stay there, let it answer and move the pointer to it.
 
     Args:
         model_folder: Folder of the model that won.
         decision: The comparison that chose it, as the evaluate stage wrote it.
         target: Where the scorer runs; ``local`` means that it follows the pointer by itself, ``registry`` that the
-            model waits there until it is promoted.
+            model waits there until it is promoted, ``kubernetes`` that it is rolled out on a cluster.
         code: Revision of the code.
         run: Id of the run that made the model.
         store: The store.
@@ -48,18 +52,33 @@ def release(
             no Ed25519 key.
         ModelRefused: The folder holds no model that loads, or the run has registered another one before.
         StoreError: The store is away.
+        GateStopped: The configuration asks for an approval that nobody has given yet.
+        ClusterError: As ``roll_out``.
     """
     check_target(target, TARGETS)
+    cluster = Cluster() if target == KUBERNETES else None
     scorer = load(model_folder)
     package = _package(scorer, decision, code, run)
     progress.report(f"registering {package.version}", share=0.2)
     manifest = register(store, Path(model_folder), package, secret("QUIPU_SIGNING_KEY"))
     name_run(store, run, package.version)
+    standing = champion(store)
     if target == REGISTRY:
-        standing = champion(store)
         return released(package, standing.version if standing else None)
+    if decision.get("release", {}).get("approval", False):
+        by, now = approver(store, package.version), datetime.datetime.now(datetime.UTC)
+        if standing is None or standing.version != package.version:
+            previous = standing.version if standing else None
+            record(store, Approval(package.version, previous, run, by, package.as_of, code, now))
+    if cluster:
+        roll_out(cluster, scorer, strategy_of(decision), standing, progress)
     progress.report("moving the champion pointer", share=0.8)
     return released(package, promote(store, package.version, manifest).previous)
+
+
+def strategy_of(decision: Mapping[str, Any]) -> str:
+    """How a model is rolled out, as the configuration said when it was chosen."""
+    return str(decision.get("release", {}).get("strategy", "blue_green"))
 
 
 def check_target(target: str, known: tuple[str, ...]) -> None:

@@ -109,7 +109,9 @@ def test_a_release_killed_at_any_step_ends_right_when_run_again(
 
 
 def test_an_unknown_target_is_refused(store: Store, train: Train) -> None:
-    with pytest.raises(InputError, match=r"The deploy target 'moon' is not known; use one of: local, registry\."):
+    with pytest.raises(
+        InputError, match=r"The deploy target 'moon' is not known; use one of: local, registry, kubernetes\."
+    ):
         released(train(), store, target="moon")
 
 

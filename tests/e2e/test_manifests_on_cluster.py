@@ -1,0 +1,63 @@
+"""What the API server says of the manifests."""
+
+import json
+
+import pytest
+
+from tests.e2e.conftest import ROOT, overlay
+from tests.e2e.kubectl import Kubectl
+
+# Kinds that the operators of Prometheus and KServe bring.
+BROUGHT = {
+    "servicemonitors.monitoring.coreos.com": ("ServiceMonitor", "v1"),
+    "prometheusrules.monitoring.coreos.com": ("PrometheusRule", "v1"),
+    "inferenceservices.serving.kserve.io": ("InferenceService", "v1beta1"),
+}
+
+
+@pytest.fixture(scope="module")
+def kinds(installed: Kubectl) -> None:
+    """The kinds that operators bring, without their schemas, where no operator is installed."""
+    known = installed("get", "customresourcedefinitions", "-o", "name")
+    for name, (kind, version) in BROUGHT.items():
+        if name in known:
+            continue
+        plural, _, group = name.partition(".")
+        schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        served = {"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+        names = {"plural": plural, "singular": kind.lower(), "kind": kind}
+        spec = {"group": group, "scope": "Namespaced", "names": names, "versions": [served]}
+        installed.apply(
+            {
+                "apiVersion": "apiextensions.k8s.io/v1",
+                "kind": "CustomResourceDefinition",
+                "metadata": {"name": name},
+                "spec": spec,
+            }
+        )
+        installed("wait", "--for=condition=Established", f"customresourcedefinition/{name}", "--timeout=60s")
+
+
+@pytest.mark.usefixtures("kinds")
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "manifests" / "overlays").iterdir()))
+def test_the_api_server_takes_every_object_of_an_overlay(installed: Kubectl, registry: str, name: str) -> None:
+    answered = installed(
+        "apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", given=overlay(name, registry)
+    )
+    assert "deployment.apps/scorer-blue" in answered
+
+
+def test_the_setup_job_may_run_twice(installed: Kubectl, registry: str) -> None:
+    installed("delete", "job", "minio-setup", "--ignore-not-found")
+    installed("apply", "--server-side", "-f", "-", given=overlay("dev", registry))
+    installed("wait", "--for=condition=complete", "job/minio-setup", "--timeout=120s", seconds=150)
+    assert "in place" in installed("logs", "job/minio-setup")
+
+
+def test_no_pod_has_a_token_that_it_does_not_use(installed: Kubectl) -> None:
+    pods = json.loads(installed("get", "pods", "-o", "json"))["items"]
+    assert pods
+    for pod in pods:
+        assert pod["spec"].get("automountServiceAccountToken") is False
+        mounts = [mount["mountPath"] for one in pod["spec"]["containers"] for mount in one.get("volumeMounts", [])]
+        assert "/var/run/secrets/kubernetes.io/serviceaccount" not in mounts
