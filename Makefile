@@ -23,6 +23,9 @@ run: $(READY) ## Run the main job: portfolio, pipeline, report, one scored appli
 test: $(READY) ## Run the tests
 	$(BIN)/python -m pytest
 
+e2e: $(READY) ## Run the tests on a Kubernetes cluster: KUBECONFIG's, or else one made for them (root)
+	$(BIN)/python -m pytest -m e2e tests/e2e
+
 lint: $(READY) ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -69,4 +72,4 @@ constraints: $(READY) ## Pin the newest versions that fit together
 clean: ## Remove .venv, runs and build results
 	rm -rf .venv .venv-airflow runs build
 
-.PHONY: help setup run test lint images peers benchmark-serving benchmark-quality airflow-setup airflow-test compile constraints clean
+.PHONY: help setup run test e2e lint images peers benchmark-serving benchmark-quality airflow-setup airflow-test compile constraints clean

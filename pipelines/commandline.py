@@ -27,6 +27,7 @@ from pipelines.keys import key_environment
 from pipelines.kubeflow_api import serving
 from pipelines.portfolio.generate import generate as generate_portfolio
 from pipelines.results import show_model, show_models, show_run, show_score
+from pipelines.revision import code_revision
 from pipelines.run import LATEST, RUNS, Order, Runner, run, store_environment
 from pipelines.scoring_service import ask, running_scorer
 
@@ -51,6 +52,9 @@ console = Console(highlight=False)
 RunFolder = Annotated[
     Path, typer.Option("--run", help="Run whose registry is meant, unless QUIPU_STORE_ENDPOINT names a store.")
 ]
+
+ApprovedBy = Annotated[str, typer.Option("--by", help="Name of who decides so; the audit log keeps it.")]
+Target = Annotated[str, typer.Option(help="Where the scorer runs: local, where it follows the pointer, or kubernetes.")]
 
 
 @app.command("run")
@@ -225,6 +229,39 @@ def show_command(
                 raise InputError("No model was released yet; 'quipu run' releases one.")
             version = pointer.version
         show_model(console, show(store, version, verify_key))
+
+
+@models_app.command("approve")
+def approve_command(
+    version: Annotated[str, typer.Argument(help="Version, as 'quipu models list' shows it.")],
+    by: ApprovedBy,
+    run_folder: RunFolder = LATEST,
+) -> None:
+    """Approve a registered model, where the configuration asks for that before a release (release.approval)."""
+    from components.deploy.approval import approve
+
+    with _registry(run_folder) as (store, verify_key):
+        given = approve(store, version, by, verify_key)
+    console.print(f"Model {version} is approved by {given.approved_by} since {given.at:%Y-%m-%d %H:%M} UTC.")
+
+
+@models_app.command("rollback")
+def rollback_command(by: ApprovedBy, target: Target = "local", run_folder: RunFolder = LATEST) -> None:
+    """Let the champion before this one answer again.
+
+    On a cluster (--target kubernetes) KUBECONFIG and QUIPU_NAMESPACE say which; it takes seconds.
+    """
+    from components.credit.progress import Progress as StageProgress
+    from components.deploy.cluster import Cluster
+    from components.deploy.promotion import roll_back
+    from components.deploy.release import KUBERNETES, check_target
+
+    check_target(target, ("local", KUBERNETES))
+    os.environ.setdefault("QUIPU_PROGRESS_FILE", os.devnull)
+    with _registry(run_folder) as (store, verify_key):
+        cluster = Cluster() if target == KUBERNETES else None
+        released = roll_back(by, code_revision(), verify_key, store, StageProgress("rollback"), cluster)
+    console.print(f"Model {released['version']} answers again, instead of {released['previous']}.")
 
 
 @keys_app.command("new")

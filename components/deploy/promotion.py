@@ -106,6 +106,8 @@ def roll_back(
     """
     standing = champion(store)
     if standing is None or standing.previous is None:
-        raise InputError("The registry knows no champion before this one; name a version to 'quipu models promote'.")
+        raise InputError(
+            "The registry knows no champion before this one, so there is none to go back to; release another model."
+        )
     as_of = datetime.datetime.now(datetime.UTC).date().isoformat()
     return promote_version(standing.previous, approved_by, as_of, code, verify_key, store, progress, cluster)
