@@ -34,11 +34,14 @@ lint: $(READY) ## Check style and types
 images: $(READY) ## Build the images with podman or docker and say how large they are
 	@$(BIN)/python images/build.py
 
+airflow: $(READY) .venv-airflow/.ready ## Run Airflow here, with its DAGs over pipelines that run here too
+	@.venv-airflow/bin/python airflow/standalone.py $(ARGUMENTS)
+
 airflow-setup: .venv-airflow/.ready ## Make .venv-airflow, Airflow's own environment with the provider
 
-.venv-airflow/.ready: airflow/constraints.txt airflow/provider/pyproject.toml
+.venv-airflow/.ready: airflow/constraints.txt airflow/requirements.in airflow/tests.in airflow/provider/pyproject.toml
 	$(PYTHON) -m venv .venv-airflow
-	.venv-airflow/bin/pip install --quiet --disable-pip-version-check --no-deps -r airflow/constraints.txt
+	.venv-airflow/bin/pip install --quiet --disable-pip-version-check -c airflow/constraints.txt -r airflow/tests.in
 	.venv-airflow/bin/pip install --quiet --disable-pip-version-check --no-deps -e airflow/provider
 	@touch $@
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("ingest", "validate", "feature", "train-sklearn", "train-xgboost", "evaluate", "deploy", "score")
-IMAGES = (*STAGES, "scorer")
+IMAGES = (*STAGES, "scorer", "airflow")
 SHARED = ("pyproject.toml", "images/Dockerfile", "images/install", "images/constraints.txt", "components/credit")
 FOLDERS = {"scorer": "score"}
 
@@ -37,8 +37,9 @@ class Built:
 def content_tag(image: str, base: str) -> str:
     """First 12 hex of the SHA-256 over all that goes into an image: the KFP cache key is the image's name alone."""
     own = f"components/{FOLDERS.get(image, image.replace('-', '_'))}"
+    places = ("images/Dockerfile", "airflow") if image == "airflow" else (*SHARED, own)
     digest = hashlib.sha256(f"{image}\0{base}\0".encode())
-    for place in (*SHARED, own):
+    for place in places:
         path = ROOT / place
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file() and "__pycache__" not in file.parts:

@@ -6,7 +6,6 @@ The server listens on the loopback only and asks for the bearer token that lies 
 runs may read what their user reads.
 """
 
-import hashlib
 import hmac
 import json
 import re
@@ -21,16 +20,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import yaml
-
 from components.credit.documents import read_json, write_json
 from components.credit.errors import InputError
+from pipelines.kubeflow_page import page
+from pipelines.kubeflow_pipelines import CompiledPipeline, compiled_pipelines
 from pipelines.kubeflow_runs import CannotGoOn, Run, RunExists, Runs
 from pipelines.revision import code_revision
 
 _SPECS = Path(__file__).parent
 _V2, _V1 = "/apis/v2beta1/", "/apis/v1alpha1/"
-_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "quipu")
+_OPEN = ("/", f"{_V2}healthz")  # to whoever is on this machine
 _LARGEST_BODY = 1 << 20  # bytes
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 # gRPC's codes and the status that each has over HTTP.
@@ -52,7 +51,7 @@ class Refused(Exception):
 
 
 @contextmanager
-def serving(folder: Path, environment: Mapping[str, str], port: int) -> Iterator[ThreadingHTTPServer]:
+def serving(folder: Path, environment: dict[str, str], port: int) -> Iterator[ThreadingHTTPServer]:
     """A server on the loopback for as long as the context lasts; its runs end with it and go on with the next one.
 
     Args:
@@ -94,7 +93,8 @@ class Answers:
 
     def __init__(self, folder: Path, runs: Runs) -> None:
         self._runs = runs
-        self._pipelines = {pipeline["pipeline"]["pipeline_id"]: pipeline for pipeline in _compiled()}
+        self._folder = folder / "runs"
+        self._pipelines = {pipeline.pipeline_id: pipeline for pipeline in compiled_pipelines(_SPECS)}
         self._experiments_file = folder / "experiments.json"
         self._experiments: list[dict[str, Any]] = []
         self._lock = threading.Lock()
@@ -103,6 +103,7 @@ class Answers:
         else:
             self._add_experiment("Default")
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Any]]] = [
+            ("GET", re.compile("/"), self._page),
             ("GET", re.compile(f"{_V2}healthz"), self._health),
             ("GET", re.compile(f"{_V2}experiments"), self._list_experiments),
             ("POST", re.compile(f"{_V2}experiments"), self._create_experiment),
@@ -129,6 +130,9 @@ class Answers:
             if found and known == method:
                 return route(*map(unquote, found.groups()), query=query, body=body)
         raise Refused(_UNKNOWN, "Not Found")
+
+    def _page(self, **_: Any) -> Any:
+        return page([self._told(run) for run in self._runs.newest_first()], self._folder)
 
     def _health(self, **_: Any) -> Any:
         return {"commit_sha": code_revision(), "tag_name": "quipu", "multi_user": False, "pipeline_store": "database"}
@@ -157,22 +161,22 @@ class Answers:
         return made
 
     def _list_pipelines(self, query: Mapping[str, str], **_: Any) -> Any:
-        pipelines = [one["pipeline"] for one in self._pipelines.values()]
+        pipelines = [one.told for one in self._pipelines.values()]
         return {"pipelines": _matching(pipelines, query), "total_size": len(pipelines)}
 
     def _pipeline_by_name(self, name: str, **_: Any) -> Any:
         for one in self._pipelines.values():
-            if one["pipeline"]["name"] == name:
-                return one["pipeline"]
+            if one.name == name:
+                return one.told
         raise Refused(_UNKNOWN, f"ResourceNotFoundError: Pipeline {name} not found")
 
     def _pipeline(self, pipeline_id: str, **_: Any) -> Any:
-        return self._known(pipeline_id)["pipeline"]
+        return self._known(pipeline_id).told
 
     def _list_versions(self, pipeline_id: str, **_: Any) -> Any:
-        return {"pipeline_versions": [self._known(pipeline_id)["version"]], "total_size": 1}
+        return {"pipeline_versions": [self._known(pipeline_id).told_version], "total_size": 1}
 
-    def _known(self, pipeline_id: str) -> dict[str, Any]:
+    def _known(self, pipeline_id: str) -> CompiledPipeline:
         if pipeline_id not in self._pipelines:
             raise Refused(_UNKNOWN, f"ResourceNotFoundError: Pipeline {pipeline_id} not found")
         return self._pipelines[pipeline_id]
@@ -189,16 +193,23 @@ class Answers:
             raise Refused(_INVALID, "Invalid input error: the run names no pipeline; an inline one is not run here")
         one = self._known(str(reference["pipeline_id"]))
         version = reference.get("pipeline_version_id")
-        if version not in (None, one["version"]["pipeline_version_id"]):
+        if version not in (None, one.version_id):
             raise Refused(_UNKNOWN, f"ResourceNotFoundError: PipelineVersion {version} not found")
-        _check_parameters((body.get("runtime_config") or {}).get("parameters") or {}, one["parameters"])
+        given = (body.get("runtime_config") or {}).get("parameters") or {}
+        if unknown := one.unknown_parameters(given):
+            raise Refused(
+                _INVALID,
+                f"Invalid input error: parameter(s) provided are not required by pipeline: {', '.join(unknown)}",
+            )
+        if missing := one.missing_parameters(given):
+            raise Refused(_INVALID, f"Invalid input error: parameter(s) required by pipeline: {', '.join(missing)}")
         try:
             run_id = str(uuid.UUID(str(body.get("run_id") or uuid.uuid4())))
         except ValueError:
             raise Refused(_INVALID, "Invalid input error: run_id is not a UUID") from None
         request = {"experiment_id": self._experiments[0]["experiment_id"], **body}
         try:
-            return self._told(self._runs.create(run_id, one["spec"], request))
+            return self._told(self._runs.create(run_id, one.spec, request))
         except RunExists:
             # A real server answers so too, with 500, and leaves a second workflow running; here there is none.
             raise Refused(_INTERNAL, f"Failed to store run: Duplicate entry '{run_id}' for key 'PRIMARY'") from None
@@ -269,48 +280,6 @@ class Answers:
         }
 
 
-def _compiled() -> Iterator[dict[str, Any]]:
-    """The compiled pipelines, each with its answers, its parameters and the name of its spec."""
-    for path in sorted(_SPECS.glob("*.yaml")):
-        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-        spec = documents[0]
-        name, digest = spec["pipelineInfo"]["name"], hashlib.sha256(path.read_bytes()).hexdigest()
-        pipeline_id = str(uuid.uuid5(_NAMESPACE, name))
-        made = _time(datetime.fromtimestamp(path.stat().st_mtime, UTC))
-        named = {
-            "pipeline_id": pipeline_id,
-            "created_at": made,
-            "description": spec["pipelineInfo"].get("description", ""),
-        }
-        yield {
-            "spec": path.stem,
-            "parameters": (spec["root"].get("inputDefinitions") or {}).get("parameters") or {},
-            "pipeline": named | {"name": name, "display_name": name},
-            "version": named
-            | {
-                "pipeline_version_id": str(uuid.uuid5(_NAMESPACE, digest)),
-                "name": digest[:12],
-                "display_name": digest[:12],
-                "pipeline_spec": spec
-                if len(documents) == 1
-                else {"pipeline_spec": spec, "platform_spec": documents[1]},
-            },
-        }
-
-
-def _check_parameters(given: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]) -> None:
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise Refused(
-            _INVALID,
-            f"Invalid input error: parameter(s) provided are not required by pipeline: {', '.join(unknown)}",
-        )
-    required = {name for name, one in known.items() if "defaultValue" not in one and not one.get("isOptional")}
-    missing = sorted(required - set(given))
-    if missing:
-        raise Refused(_INVALID, f"Invalid input error: parameter(s) required by pipeline: {', '.join(missing)}")
-
-
 def _matching(items: list[dict[str, Any]], query: Mapping[str, str]) -> list[dict[str, Any]]:
     """The items that the query's filter lets through; only EQUALS is known."""
     try:
@@ -347,7 +316,7 @@ def _handler(answers: Answers, token: str) -> type[BaseHTTPRequestHandler]:
             try:
                 body, parts = self._body(), urlsplit(self.path)
                 bearer = self.headers.get("Authorization", "").encode()
-                if parts.path != f"{_V2}healthz" and not hmac.compare_digest(bearer, f"Bearer {token}".encode()):
+                if parts.path not in _OPEN and not hmac.compare_digest(bearer, f"Bearer {token}".encode()):
                     raise Refused(_UNAUTHENTICATED, "Unauthenticated: the bearer token is missing or wrong")
                 query = {name: values[0] for name, values in parse_qs(parts.query).items()}
                 self._send(200, answers.answer(self.command, parts.path, query, body))
@@ -369,11 +338,17 @@ def _handler(answers: Answers, token: str) -> type[BaseHTTPRequestHandler]:
             return body
 
         def _send(self, status: int, answer: Any) -> None:
-            kind, text = ("text/plain", answer) if isinstance(answer, str) else ("application/json", json.dumps(answer))
+            kind, text = "application/json", answer
+            if isinstance(answer, str):
+                kind = "text/html" if self.path == "/" else "text/plain"
+            else:
+                text = json.dumps(answer)
             content = text.encode()
             self.send_response(status)
             self.send_header("Content-Type", f"{kind}; charset=utf-8")
             self.send_header("Content-Length", str(len(content)))
+            self.send_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+            self.send_header("X-Content-Type-Options", "nosniff")
             self.end_headers()
             self.wfile.write(content)
 

@@ -8,7 +8,6 @@ API server.
 import re
 import subprocess
 import threading
-from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,7 +70,7 @@ class Runs:
         environment: Where their tasks find the store and the keys.
     """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self._folder = folder
         self._environment = environment
         self._lock = threading.RLock()

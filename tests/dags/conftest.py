@@ -53,7 +53,9 @@ if _installed():
     sys.path[:0] = [str(DAGS), str(HERE)]
 else:
     # Airflow cannot share the pipeline's environment; test_environment.py tells how to run the others.
-    collect_ignore_glob = [f"test_{name}*.py" for name in ("hook", "operator", "trigger", "dag", "as_of", "provider")]
+    collect_ignore_glob = [
+        f"test_{name}*.py" for name in ("as_of", "browser", "dag", "hook", "operator", "provider", "trigger")
+    ]
 
 
 @pytest.fixture

@@ -177,6 +177,11 @@ def test_a_failure_names_its_task_and_the_log_its_reason(server: Server, paramet
     assert status == 200
     assert log.rstrip().splitlines()[-1] == "components.credit.errors.InputError: missing.yaml does not exist."
     assert server.ask("GET", f"/apis/v1alpha1/runs/{run_id}/nodes/other/log")[0] == 500
+    page = httpx.get(server.client.base_url)
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert f'id="/runs/details/{run_id}"' in page.text, "a run's link leads to it"
+    assert "FAILED" in page.text
+    assert str(parameters["source"]) not in page.text
 
 
 def test_a_stopped_run_leaves_no_process_and_goes_on_with_a_retry(server: Server, parameters: dict[str, str]) -> None:

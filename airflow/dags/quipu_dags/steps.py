@@ -70,6 +70,7 @@ def pipeline(
         parameters={"as_of": AS_OF, **(lender() if parameters is None else parameters)},
         kfp_conn_id=CONNECTION,
         deferrable=True,
+        poll_interval=10.0,
         force="{{ params.force }}",
         no_retry_on=NO_RETRY_ON,
         outlets=outlets or [],
