@@ -5,6 +5,7 @@ and each special code have bins of their own, with their own weight of evidence.
 """
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
@@ -32,6 +33,8 @@ _FINE_BINS = 64
 _TURN, _FREE = 8.0, 33.0
 # Bads (or goods, where they are fewer) of average rows that each bin is smoothed with: none is ever pure.
 _SMOOTHING = 0.5
+# Up to so many rows, numpy's calls take longer than a search by hand.
+FEW_ROWS = 8
 
 
 class Bin(Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,15 +83,29 @@ class Binning(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 
     def index(self, column: Any) -> Integers:
         """Place in ``bins`` of each value, shape (n,)."""
-        if self.type == "category":
-            places = self._places
-            return np.array([places.get(value, 1) if isinstance(value, str) else 0 for value in column], dtype=np.int64)
+        if self.type == "category" or len(column) <= FEW_ROWS:
+            return np.array(self.places(column), dtype=np.int64)
         values = numbers(column)
         index = np.searchsorted(self._cuts, values, side="right") + self.ordered_from
         for place, code in enumerate(self.special, start=1):
             index[values == code] = place
         index[np.isnan(values)] = 0
         return index
+
+    def places(self, column: Any) -> list[int]:
+        """The same as ``index``, value by value."""
+        if self.type == "category":
+            groups = self._places
+            return [groups.get(value, 1) if isinstance(value, str) else 0 for value in column]
+        codes, cuts, first = self._codes, self.cuts, self.ordered_from
+        return [
+            0 if value != value else codes.get(value) or bisect_right(cuts, value) + first
+            for value in numbers(column).tolist()
+        ]
+
+    @cached_property
+    def _codes(self) -> dict[float, int]:
+        return {code: place for place, code in enumerate(self.special, start=1)}
 
     @cached_property
     def _cuts(self) -> Floats:
@@ -131,7 +148,7 @@ def _fit_number(feature: Feature, values: Floats, bad: Integers, most: int, leas
     amounts = ~np.isnan(values) & ~np.isin(values, special)
     lower, upper, rows, bads = _fine_bins(values[amounts], bad[amounts])
     trend, starts = _best_trend(feature, rows, bads, least, most)
-    cuts = [_short_number(upper[start - 1], lower[start]) for start in starts[1:]]
+    cuts = [short_number(upper[start - 1], lower[start]) for start in starts[1:]]
     edges = [_text(cut) for cut in cuts]
     labels = [MISSING, *(_text(code) for code in special)]
     if not cuts:
@@ -216,7 +233,7 @@ def _fine_bins(values: Floats, bad: Integers) -> tuple[Floats, Floats, Floats, F
     return distinct[starts], distinct[ends], rows, bads
 
 
-def _short_number(below: float, above: float) -> float:
+def short_number(below: float, above: float) -> float:
     """The number with the fewest digits that is greater than ``below`` and at most ``above``."""
     above = min(float(above), float(np.finfo(np.float64).max))
     middle = below / 2 + above / 2

@@ -4,6 +4,7 @@ XGBoost takes 1.7 s and 100 MB to import; a scorer needs the nodes only. The for
 as ``Booster.save_raw("ubj")`` writes it.
 """
 
+import math
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -129,7 +130,7 @@ def _base(learner: dict[str, Any]) -> np.float32:
     score = np.float32(learner["learner_model_param"]["base_score"].strip("[]"))
     if learner["objective"]["name"] not in ("binary:logistic", "reg:logistic"):
         return score
-    return np.float32(-np.log(np.float32(1) / score - np.float32(1)))
+    return np.float32(-math.log(np.float32(1) / score - np.float32(1)))
 
 
 class _Reader:

@@ -4,12 +4,16 @@ A cause counts by what it takes compared with the approved applications, not wit
 approved, the average is far below the cut-off and would name the wrong reasons.
 """
 
+from math import fsum
+
 import numpy as np
 from msgspec import Struct
 
 from components.credit.binning import Columns
 from components.credit.calibration import Floats
+from components.credit.dictionary import Feature
 from components.credit.scorer import Scorer
+from components.credit.trees import Trees
 
 # Spanish and English text by cause; a feature of the cause "attribute" speaks with its own text.
 CAUSES: dict[str, tuple[str, str]] = {
@@ -62,6 +66,26 @@ CAUSES: dict[str, tuple[str, str]] = {
 }
 
 
+class Change(Struct, frozen=True):
+    """What would have to change in a feature.
+
+    Args:
+        feature: The feature.
+        least: The value that it would have to reach, or
+        below: the value that it would have to stay below.
+        points: Points that this alone would win.
+        es: The same in Spanish.
+        en: The same in English.
+    """
+
+    feature: str
+    least: float | None
+    below: float | None
+    points: int
+    es: str
+    en: str
+
+
 class Reason(Struct, frozen=True):
     """One cause that takes points.
 
@@ -71,6 +95,7 @@ class Reason(Struct, frozen=True):
         es: Text in Spanish.
         en: Text in English.
         points: Points that the cause takes compared with the mean of the approved applications, greater than 0.
+        changes: What would have to change, as ``changes.with_changes`` says, in the order of what it takes.
     """
 
     cause: str
@@ -78,9 +103,12 @@ class Reason(Struct, frozen=True):
     es: str
     en: str
     points: float
+    changes: list[Change] = []
 
 
-def reasons(scorer: Scorer, columns: Columns, row_contributions: Floats, keep: int = 4) -> list[list[Reason]]:
+def reasons(
+    scorer: Scorer, columns: Columns, row_contributions: Floats, keep: int = 4, margin: Floats | None = None
+) -> list[list[Reason]]:
     """The causes that take most points of each row, the greatest first.
 
     Args:
@@ -88,39 +116,42 @@ def reasons(scorer: Scorer, columns: Columns, row_contributions: Floats, keep: i
         columns: The rows.
         row_contributions: Their contributions, as ``scorer.contributions`` gives them, shape (n, features).
         keep: Most reasons of a row.
+        margin: Their margins, where the caller has them: ``scorer.explained`` gives both.
 
     Returns:
         For each row at most ``keep`` reasons; none where nothing takes points.
     """
-    reference = np.array([scorer.reference[feature.name] for feature in scorer.features])
-    taken = (row_contributions - reference) * _points_per_margin(scorer, scorer.margin(columns), reference)[:, None]
-    groups: dict[str, list[int]] = {}
-    for place, feature in enumerate(scorer.features):
-        groups.setdefault(feature.name if feature.cause == "attribute" else feature.cause, []).append(place)
-    sums = np.column_stack([taken[:, places].sum(axis=1) for places in groups.values()])
-    order = np.argsort(-sums, axis=1, kind="stable")[:, :keep]
-    members = list(groups.values())
+    features, causes = scorer.features, scorer.causes
+    given = []
+    for taken in taken_points(scorer, row_contributions, scorer.margin(columns) if margin is None else margin):
+        sums = [taken[places[0]] if len(places) == 1 else fsum([taken[place] for place in places]) for places in causes]
+        ranked = sorted(range(len(sums)), key=sums.__getitem__, reverse=True)[:keep]
+        given.append([_reason(features, causes[cause], taken, sums[cause]) for cause in ranked if sums[cause] > 0])
+    return given
+
+
+def taken_points(scorer: Scorer, row_contributions: Floats, margin: Floats) -> list[list[float]]:
+    """Points that each feature takes of each row, compared with the mean of the approved applications."""
+    slopes, approved = _points_per_margin(scorer, margin).tolist(), scorer.approved.tolist()
+    # plain numbers: one row is the common case, and its bits must not depend on how many come together
     return [
-        [
-            _reason(scorer, members[group], taken[row], float(sums[row, group]))
-            for group in ranked
-            if sums[row, group] > 0
-        ]
-        for row, ranked in enumerate(order)
+        [(part - usual) * slope for part, usual in zip(parts, approved, strict=True)]
+        for parts, slope in zip(row_contributions.tolist(), slopes, strict=True)
     ]
 
 
-def _points_per_margin(scorer: Scorer, margin: Floats, reference: Floats) -> Floats:
+def _points_per_margin(scorer: Scorer, margin: Floats) -> Floats:
     """Points that one unit of margin takes between the approved mean and a row: a slope where log-odds are linear in
     the margin, a secant where they are not, so that all parts add up to the points that lie between."""
-    approved = np.full_like(margin, scorer.base + reference.sum())
-    gap = margin - approved
-    approved = np.where(np.abs(gap) < 1e-6, margin - 1e-6, approved)
+    if not isinstance(scorer.engine, Trees) or scorer.engine.encoder.margin == "log_odds":
+        return np.full(len(margin), scorer.scaling.factor * scorer.calibration.slope)
+    approved = np.full(len(margin), scorer.base + scorer.approved.sum())
+    approved = np.where(np.abs(margin - approved) < 1e-6, margin - 1e-6, approved)
     rise = scorer.log_odds(margin) - scorer.log_odds(approved)
     return np.asarray(scorer.scaling.factor * rise / (margin - approved), dtype=np.float64)
 
 
-def _reason(scorer: Scorer, places: list[int], taken: Floats, points: float) -> Reason:
-    feature = scorer.features[max(places, key=lambda place: taken[place])]
+def _reason(features: tuple[Feature, ...], places: list[int], taken: list[float], points: float) -> Reason:
+    feature = features[max(places, key=taken.__getitem__)]
     es, en = (feature.es, feature.en) if feature.cause == "attribute" else CAUSES[feature.cause]
     return Reason(feature.cause, feature.name, es, en, points)

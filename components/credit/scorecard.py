@@ -5,14 +5,16 @@ the printed card and the server that scores an application give the same points,
 decision. Platt's calibration is therefore folded into the points when a card is made.
 """
 
+from functools import cached_property
+
 import numpy as np
 from msgspec import Struct
 
-from components.credit.binning import Binning, Columns
+from components.credit.binning import FEW_ROWS, Binning, Columns
 from components.credit.calibration import Floats, Integers, Scaling
 
 
-class Card(Struct, frozen=True, forbid_unknown_fields=True):
+class Card(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """A scorecard.
 
     Args:
@@ -27,26 +29,45 @@ class Card(Struct, frozen=True, forbid_unknown_fields=True):
     binnings: list[Binning]
     points: list[list[int]]
 
-    @property
+    @cached_property
     def base(self) -> float:
         """Log-odds of bad before any feature."""
         return float(self.scaling.log_odds(np.array(self.base_points)))
 
+    @property
+    def edges(self) -> list[list[float]]:
+        """Where the bins of each feature part; none for categories."""
+        return [binning.cuts for binning in self.binnings]
+
     def feature_points(self, columns: Columns) -> Integers:
         """Points of each feature, shape (n, features)."""
-        parts = [
-            np.asarray(points, dtype=np.int64)[binning.index(columns[binning.feature])]
-            for binning, points in zip(self.binnings, self.points, strict=True)
-        ]
-        return np.column_stack(parts)
+        read = [columns[binning.feature] for binning in self.binnings]
+        if len(read[0]) <= FEW_ROWS:
+            parts = [
+                [points[place] for place in binning.places(column)]
+                for binning, points, column in zip(self.binnings, self.points, read, strict=True)
+            ]
+            return np.array(parts, dtype=np.int64).T
+        return np.column_stack(
+            [
+                np.asarray(points, dtype=np.int64)[binning.index(column)]
+                for binning, points, column in zip(self.binnings, self.points, read, strict=True)
+            ]
+        )
 
     def margin(self, columns: Columns) -> Floats:
         """Log-odds of bad, shape (n,)."""
-        return self.scaling.log_odds(self.base_points + self.feature_points(columns).sum(axis=1))
+        return self.explained(columns)[0]
 
     def contributions(self, columns: Columns) -> Floats:
         """Part of each feature in the log-odds of bad, shape (n, features)."""
-        return np.asarray(-self.feature_points(columns) / self.scaling.factor, dtype=np.float64)
+        return self.explained(columns)[1]
+
+    def explained(self, columns: Columns) -> tuple[Floats, Floats]:
+        """``margin`` and ``contributions``, the bins looked up once."""
+        points = self.feature_points(columns)
+        margin = self.scaling.log_odds(self.base_points + points.sum(axis=1))
+        return margin, np.asarray(-points / self.scaling.factor, dtype=np.float64)
 
     def log_odds(self, margin: Floats) -> Floats:
         """The margin is log-odds already."""

@@ -6,6 +6,7 @@ no pickle, and the same bytes for the same model.
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -68,6 +69,23 @@ class Scorer:
     def contributions(self, columns: Columns) -> Floats:
         """Part of each feature in the margin, shape (n, features); ``base`` plus a row's sum is its margin."""
         return self.engine.contributions(columns)
+
+    def explained(self, columns: Columns) -> tuple[Floats, Floats]:
+        """``margin`` and ``contributions`` of the same rows, for the price of the latter."""
+        return self.engine.explained(columns)
+
+    @cached_property
+    def causes(self) -> list[list[int]]:
+        """Places of the features of each cause; a ready attribute is a cause of its own."""
+        groups: dict[str, list[int]] = {}
+        for place, feature in enumerate(self.features):
+            groups.setdefault(feature.name if feature.cause == "attribute" else feature.cause, []).append(place)
+        return list(groups.values())
+
+    @cached_property
+    def approved(self) -> Floats:
+        """``reference`` in the order of the features."""
+        return np.array([self.reference[feature.name] for feature in self.features])
 
     def log_odds(self, margin: Floats) -> Floats:
         """Calibrated log-odds of bad at these margins, shape (n,)."""

@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from components.credit.binning import Columns, frequent_by_risk
+from components.credit.binning import Columns, frequent_by_risk, short_number
 from components.credit.booster import Nodes, level_order, read_nodes
 from components.credit.calibration import Floats, Integers
 from components.credit.dictionary import Feature
@@ -34,6 +34,8 @@ _GREATEST = 1e30
 _SMOOTHING = 1e-3
 # Rows that a category needs to have a rank of its own.
 _LEAST_ROWS = 20
+# Edges of a feature that a person is told of: trees have hundreds of thresholds, which mean nothing one by one.
+_EDGES = 16
 
 
 class Levels(Struct, frozen=True, forbid_unknown_fields=True):
@@ -148,6 +150,15 @@ class Trees:
         """Mean margin over the training rows: what TreeSHAP starts from."""
         return self._explainer.base
 
+    @cached_property
+    def edges(self) -> list[list[float]]:
+        """Some of the values of each feature where a tree parts rows, in few digits; a feature may have none."""
+        questions, thresholds = self.nodes.questions[:, 0], self.nodes.threshold
+        return [
+            _few(np.unique(thresholds[(questions == place) & np.isfinite(thresholds)]).astype(np.float64))
+            for place in range(self.nodes.features)
+        ]
+
     def margin(self, columns: Columns) -> Floats:
         """Sum of the trees, shape (n,)."""
         return self._margin(self.encoder.matrix(columns))
@@ -179,6 +190,15 @@ class Trees:
         from components.credit.treeshap import explainer
 
         return explainer(self.nodes)
+
+
+def _few(thresholds: Floats) -> list[float]:
+    """Evenly chosen thresholds, each moved up a little, to a number of few digits before the next."""
+    if not len(thresholds):
+        return []
+    kept = thresholds[np.unique(np.linspace(0, len(thresholds) - 1, min(_EDGES, len(thresholds))).astype(np.int64))]
+    least, most = np.nextafter(kept, -np.inf), np.minimum(np.append(kept[1:], np.inf), kept + np.abs(kept) / 20)
+    return [short_number(low, high) for low, high in zip(least.tolist(), most.tolist(), strict=True)]
 
 
 def forest_to_booster(forest: RandomForestClassifier) -> bytes:

@@ -352,10 +352,14 @@ def _add_walked(
                 for point in range(len(points)):
                     part += product[here, point] * inverse[here, point]
                     product[asked, point] += product[here, point]
-                gain = goes[here] - share[node]
+                part *= goes[here] - share[node]
                 if earlier[node] >= 0:
-                    gain -= goes[before] - share[earlier[node]]
-                sums[questions[parent[node], _FEATURE]] += gain * part
+                    # these leaves are not those that the feature's earlier question speaks of last
+                    other = 0.0
+                    for point in range(len(points)):
+                        other += product[here, point] * inverse[before, point]
+                    part -= other * (goes[before] - share[earlier[node]])
+                sums[questions[parent[node], _FEATURE]] += part
 
 
 @njit(types.void(types.float64, _f8, _f8s), cache=True, nogil=True)
