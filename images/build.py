@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-STAGES = ("ingest", "validate", "feature", "train-sklearn", "train-xgboost", "evaluate", "deploy", "score")
+STAGES = ("ingest", "validate", "feature", "train-sklearn", "train-xgboost", "evaluate", "deploy", "score", "monitor")
 IMAGES = (*STAGES, "scorer", "airflow")
 SHARED = ("pyproject.toml", "images/Dockerfile", "images/install", "images/constraints.txt", "components/credit")
 FOLDERS = {"scorer": "score"}

@@ -11,10 +11,12 @@ from components.deploy.component import deploy
 from components.evaluate.component import evaluate
 from components.feature.component import feature
 from components.ingest.component import ingest
+from components.monitor.component import monitor
 from components.score.component import score
 from components.train_sklearn.component import train_sklearn
 from components.train_xgboost.component import train_xgboost
 from components.validate.component import validate
+from pipelines.monitoring import monitoring
 from pipelines.promotion import promotion
 from pipelines.reference import reference
 from pipelines.scoring import scoring
@@ -34,10 +36,12 @@ SPECS: dict[Path, BaseComponent] = {
             "evaluate": evaluate,
             "deploy": deploy,
             "score": score,
+            "monitor": monitor,
         }.items()
     },
     _ROOT / "pipelines" / "training.yaml": training,
     _ROOT / "pipelines" / "scoring.yaml": scoring,
+    _ROOT / "pipelines" / "monitoring.yaml": monitoring,
     _ROOT / "pipelines" / "promotion.yaml": promotion,
 }
 

@@ -62,6 +62,8 @@ PODS = {
     "plan": Pod("store-score", memory="1Gi", cached=False, keys=(_VERIFY,)),
     "score": Pod("store-score", cpu=2, memory="1Gi", keys=(_VERIFY,)),
     "report": Pod("store-score", memory="1Gi", keys=(_VERIFY,)),
+    "monitor": Pod("store-monitor", cached=False, keys=(_VERIFY,)),
+    "drift": Pod("store-monitor", memory="1Gi", cached=False),
 }
 
 

@@ -19,7 +19,7 @@ from components.validate.component import validate
 from pipelines.pods import on_cluster
 
 STAGES = ("ingest", "validate", "plan", "feature", "score", "report")
-_AT_ONCE = 4
+AT_ONCE = 4  # groups of partitions on a cluster
 
 
 @dsl.pipeline(name="quipu-scoring", description="Score a lender's applications with the champion of the registry")
@@ -37,7 +37,7 @@ def scoring(source: str, mapping: str, config: str, as_of: str, code: str) -> No
     validated = validate(raw=ingested.outputs["raw"], mapping=mapping, config=config, code=code)
     clean = validated.outputs["clean"]
     planned = plan(clean=clean)
-    with dsl.ParallelFor(planned.outputs["Output"], name="partitions", parallelism=_AT_ONCE) as partitions:
+    with dsl.ParallelFor(planned.outputs["Output"], name="partitions", parallelism=AT_ONCE) as partitions:
         made = feature_for_model(
             clean=clean, model=planned.outputs["model"], config=config, code=code, partitions=partitions
         )

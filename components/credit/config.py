@@ -247,6 +247,23 @@ class Release(Struct, forbid_unknown_fields=True, frozen=True):
     strategy: Literal["blue_green", "rolling"] = "blue_green"
 
 
+class Monitoring(Struct, forbid_unknown_fields=True, frozen=True):
+    """When a released model counts as drifted; each limit must also be beyond what chance gives with so many rows.
+
+    Args:
+        window_days: Days before the as-of day whose applications are compared with the training.
+        score_limit: PSI of the points from which the score has drifted.
+        feature_limit: CSI from which a feature has shifted.
+        features_share: Share of shifted features, by the model's own number of them, from which the inputs have
+            drifted.
+    """
+
+    window_days: Positive = 90
+    score_limit: Annotated[float, Meta(gt=0)] = 0.10
+    feature_limit: Annotated[float, Meta(gt=0)] = 0.25
+    features_share: Annotated[float, Meta(gt=0, le=1)] = 0.20
+
+
 class Config(Struct, forbid_unknown_fields=True, frozen=True):
     """The whole configuration; every part may be left out."""
 
@@ -260,6 +277,7 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     policy: Policy = Policy()
     money: Money = Money()
     release: Release = Release()
+    monitoring: Monitoring = Monitoring()
 
 
 _T = TypeVar("_T")

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from components.credit.calibration import sigmoid
 from components.credit.dictionary import Feature
 from components.credit.errors import InputError
 from components.credit.manifest import Manifest
@@ -104,7 +105,8 @@ def score_batch(model: Model, batch: pa.RecordBatch, explain: bool = True) -> pa
     """The scores of one batch, with the schema ``SCORES``."""
     columns: Columns = {name: _column(batch.column(name), feature) for name, feature in model.features.items()}
     scorer, rows = model.scorer, batch.num_rows
-    probability, points = model.scores(columns)
+    log_odds = scorer.log_odds(scorer.margin(columns))
+    probability, points = sigmoid(log_odds), scorer.scaling.whole_points(log_odds)
     band = np.searchsorted(scorer.bands, probability, side="left").astype(np.int8)
     declined = (probability > scorer.cutoff).astype(np.int8)
     reasons = _lists(model.reason_codes(columns), rows) if explain else pa.nulls(rows, pa.list_(pa.string()))

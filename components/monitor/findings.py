@@ -1,0 +1,162 @@
+"""What monitoring found: stability of score and features, performance as expected and as it came to be known, drift.
+
+Without labels, the expected figures follow from the calibrated probabilities themselves (confidence-based performance
+estimation, CBPE): of rows with a probability of bad of 10 %, one in ten counts as a bad. They hold as far as the
+calibration does.
+"""
+
+from msgspec import Struct
+
+from components.credit import metrics
+from components.credit.calibration import Floats
+from components.credit.config import Config
+from components.credit.drift import Reference, Shift, psi
+from components.credit.scorer import Scorer
+from components.monitor.recent import Seen
+
+
+class Feature(Struct, frozen=True):
+    """The CSI of one feature, what chance alone reaches, the verdict, and whether it counts as shifted."""
+
+    name: str
+    csi: float
+    critical: float
+    verdict: str
+    shifted: bool
+
+
+class Findings(Struct, frozen=True):
+    """All that was found.
+
+    Args:
+        model: Version of the champion.
+        as_of: As-of day, YYYY-MM-DD.
+        since: First day of the recent applications, YYYY-MM-DD.
+        rows: Recent applications.
+        psi: PSI of their points against training, and ``critical`` and ``verdict`` with it; None where there is none.
+        features: CSI of each feature, the greatest first.
+        expected: Figures of the recent applications by CBPE; empty where there are none.
+        matured: Figures of the applications whose outcome came to be known since; empty where there are none.
+        drift: Sentences on what passed a limit; empty where nothing did.
+    """
+
+    model: str
+    as_of: str
+    since: str
+    rows: int
+    psi: float | None
+    critical: float | None
+    verdict: str | None
+    features: list[Feature]
+    expected: dict[str, float]
+    matured: dict[str, float]
+    drift: list[str]
+
+
+def find(seen: Seen, scorer: Scorer, version: str, reference: Reference | None, as_of: str, config: Config) -> Findings:
+    """Judge what was seen by the limits of the configuration.
+
+    Args:
+        seen: The scored rows.
+        scorer: The model.
+        version: Its version.
+        reference: What its training looked like; None where it is not known.
+        as_of: As-of day, YYYY-MM-DD.
+        config: Limits and confidence.
+    """
+    shift, features = None, []
+    if reference and seen.points.size:
+        shift = psi(reference.points.counts, reference.points.count(seen.points), config.policy.confidence)
+        features = _features(seen, reference, config)
+    matured = _matured(seen, scorer, config.policy.confidence)
+    return Findings(
+        model=version,
+        as_of=as_of,
+        since=seen.since.isoformat(),
+        rows=seen.points.size,
+        psi=shift.psi if shift else None,
+        critical=shift.critical if shift else None,
+        verdict=shift.verdict if shift else None,
+        features=features,
+        expected=expected_figures(seen.probability, scorer.cutoff) if seen.probability.size else {},
+        matured=matured,
+        drift=_drift(shift, features, matured, config),
+    )
+
+
+def expected_figures(probability: Floats, cutoff: float) -> dict[str, float]:
+    """CBPE: the figures that calibrated probabilities lead to expect.
+
+    Args:
+        probability: (n,) Calibrated probabilities of bad.
+        cutoff: Probability at or below which an application is approved.
+    """
+    level = metrics.levels(probability)
+    bads, goods = metrics.counts(level, probability), metrics.counts(level, 1 - probability)
+    declined = probability > cutoff
+    bad_declined, bad_total = float(probability[declined].sum()), float(probability.sum())
+    return {
+        "auc": metrics.auc_of_counts(bads, goods),
+        "bad_rate": float(probability.mean()),
+        "bad_rate_approved": float(probability[~declined].mean()) if not declined.all() else 0.0,
+        "approval_rate": float((~declined).mean()),
+        "precision": bad_declined / int(declined.sum()) if declined.any() else 0.0,
+        "recall": bad_declined / bad_total,
+    }
+
+
+def _features(seen: Seen, reference: Reference, config: Config) -> list[Feature]:
+    # of many features some pass by chance: each is held to its share of the doubt (Bonferroni)
+    confidence = 1 - (1 - config.policy.confidence) / len(reference.features)
+    found = []
+    for distribution, counts in zip(reference.features, seen.counts, strict=True):
+        shift = psi(distribution.counts, counts, confidence)
+        shifted = shift.verdict != "stable" and shift.psi >= config.monitoring.feature_limit
+        found.append(Feature(distribution.name, shift.psi, shift.critical, shift.verdict, shifted))
+    return sorted(found, key=lambda feature: (-feature.csi, feature.name))
+
+
+def _matured(seen: Seen, scorer: Scorer, confidence: float) -> dict[str, float]:
+    bad, probability = seen.matured_bad, seen.matured_probability
+    if not 0 < bad.sum() < bad.size:
+        return {}
+    auc = metrics.auc_interval(bad, probability, confidence, seen.matured_borrower)
+    found = {
+        "rows": float(bad.size),
+        "bads": float(bad.sum()),
+        "auc": auc.value,
+        "auc_low": auc.low,
+        "auc_high": auc.high,
+        "brier": metrics.brier(bad, probability),
+        "bad_rate": float(bad.mean()),
+        "predicted_bad_rate": float(probability.mean()),
+        "understated_p": float(metrics.jeffreys_test(bad.sum(), bad.size, probability.mean())),
+        **metrics.at_cutoff(metrics.confusion(bad, probability, scorer.cutoff)),
+    }
+    line = metrics.calibration_line(bad, probability, confidence)
+    if line:
+        found |= {"calibration_slope": line.slope.value, "calibration_intercept": line.intercept.value}
+    return found
+
+
+def _drift(shift: Shift | None, features: list[Feature], matured: dict[str, float], config: Config) -> list[str]:
+    limits = config.monitoring
+    found = []
+    if shift and shift.verdict != "stable" and shift.psi >= limits.score_limit:
+        found.append(
+            f"The points have a PSI of {shift.psi:.3f} against training, and monitoring.score_limit is "
+            f"{limits.score_limit:g}."
+        )
+    shifted = [feature.name for feature in features if feature.shifted]
+    if features and len(shifted) >= limits.features_share * len(features):
+        found.append(
+            f"{len(shifted)} of {len(features)} features have a CSI of {limits.feature_limit:g} or more, first of all "
+            f"{', '.join(shifted[:3])}; monitoring.features_share is {limits.features_share:g}."
+        )
+    # the red light of the committee's report: a fifth of the doubt
+    if matured and matured["understated_p"] < (1 - config.policy.confidence) / 5:
+        found.append(
+            f"Of {matured['rows']:,.0f} applications whose outcome came to be known since the training, "
+            f"{matured['bad_rate']:.1%} went bad where {matured['predicted_bad_rate']:.1%} was predicted."
+        )
+    return found

@@ -1,0 +1,126 @@
+"""What the champion says of recent applications, and of those whose outcome came to be known since its training."""
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from components.credit.binning import Columns
+from components.credit.calibration import Floats, Integers, sigmoid
+from components.credit.config import Config
+from components.credit.drift import Array, Reference
+from components.credit.errors import InputError
+from components.credit.manifest import Manifest
+from components.credit.progress import Progress
+from components.credit.scorer import Scorer
+from components.credit.store import Store
+
+_BATCH_ROWS = 65_536
+_DAY = datetime.timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Rows that were scored.
+
+    Args:
+        since: First day of the recent applications.
+        points: (n,) Points of the recent applications.
+        probability: (n,) Their probabilities of bad.
+        counts: Their values by the bins of the training, feature by feature; empty where the model kept none.
+        matured_probability: (m,) Probabilities of the applications whose outcome came to be known since.
+        matured_bad: (m,) Whether they went bad, 0 or 1.
+        matured_borrower: (m,) Whose they are, a number for each borrower.
+    """
+
+    since: datetime.date
+    points: Integers
+    probability: Floats
+    counts: list[Array]
+    matured_probability: Floats
+    matured_bad: Integers
+    matured_borrower: Integers
+
+
+def look(
+    features: Sequence[Manifest],
+    scorer: Scorer,
+    reference: Reference | None,
+    trained_as_of: str,
+    config: Config,
+    store: Store,
+    progress: Progress,
+) -> Seen:
+    """Score the recent applications and the matured ones, batch after batch.
+
+    An outcome counts as known since the training where the performance window had not passed on the day that the model
+    was trained as of, so that the model cannot have learnt from it.
+
+    Args:
+        features: Manifests of the model's inputs.
+        scorer: The model.
+        reference: What its training looked like.
+        trained_as_of: As-of day of its training, YYYY-MM-DD.
+        config: Windows.
+        store: Holds the features.
+        progress: Takes row counts.
+
+    Raises:
+        InputError: The features lack an input of the model.
+        StoreError: The store does not answer.
+    """
+    since = datetime.date.fromisoformat(features[0].as_of) - config.monitoring.window_days * _DAY
+    unknown_from = datetime.date.fromisoformat(trained_as_of) - config.target.window_days * _DAY
+    names = [feature.name for feature in scorer.features]
+    for name in names:
+        if name not in features[0].tables["features"].columns:
+            raise InputError(
+                f"The features {features[0].prefix} lack '{name}', which the model takes; make them again."
+            )
+    distributions = reference.features if reference else []
+    counts = [np.zeros(len(distribution.counts)) for distribution in distributions]
+    points, probability, matured_probability, matured_bad, matured_borrower = [], [], [], [], []
+    rows = 0
+    for manifest in features:
+        for batch in store.batches(
+            manifest, "features", None, ["borrower_id", "decided_at", "label", *names], _BATCH_ROWS
+        ):
+            day = batch["decided_at"].cast(pa.timestamp("us")).to_numpy().astype("datetime64[D]")
+            label = np.array(batch["label"].to_pylist(), dtype=object)
+            recent = day > np.datetime64(since)
+            matured = (day > np.datetime64(unknown_from)) & ((label == "good") | (label == "bad"))
+            kept = recent | matured
+            if kept.any():
+                columns = _columns(batch.filter(pa.array(kept)), scorer)
+                recent, matured, label = recent[kept], matured[kept], label[kept]
+                log_odds = scorer.log_odds(scorer.margin(columns))
+                bad_probability = sigmoid(log_odds)
+                points.append(scorer.scaling.whole_points(log_odds)[recent])
+                probability.append(bad_probability[recent])
+                matured_probability.append(bad_probability[matured])
+                matured_bad.append((label[matured] == "bad").astype(np.int64))
+                matured_borrower.append(np.array(batch["borrower_id"].to_pylist(), dtype=object)[kept][matured])
+                for place, distribution in enumerate(distributions):
+                    counts[place] += distribution.count(columns[distribution.name][recent])
+            rows += batch.num_rows
+            progress.report("scoring", rows=rows)
+    return Seen(
+        since=since + _DAY,
+        points=np.concatenate([*points, np.zeros(0, np.int64)]),
+        probability=np.concatenate([*probability, np.zeros(0)]),
+        counts=counts,
+        matured_probability=np.concatenate([*matured_probability, np.zeros(0)]),
+        matured_bad=np.concatenate([*matured_bad, np.zeros(0, np.int64)]),
+        matured_borrower=np.unique(np.concatenate([*matured_borrower, np.zeros(0, object)]), return_inverse=True)[1],
+    )
+
+
+def _columns(batch: pa.RecordBatch, scorer: Scorer) -> Columns:
+    return {
+        feature.name: np.asarray(batch[feature.name].to_numpy(zero_copy_only=False), dtype=np.float64)
+        if feature.type == "number"
+        else np.array(batch[feature.name].to_pylist(), dtype=object)
+        for feature in scorer.features
+    }
