@@ -74,8 +74,9 @@ def run(order: Order, console: Console) -> Iterator[tuple[Path, dict[str, str]]]
     """Run the training pipeline, leave its results in the run's folder, and keep its store up for the context.
 
     Yields:
-        The run's folder, with ``summary.json``, ``report.html``, ``model/``, ``application.json`` and ``log/``, and the
-        environment in which a scorer finds the store and the keys.
+        The run's folder, with ``summary.json``, ``report.html``, ``model_card.md``, ``model_card.json``, ``tables/``,
+        ``model/``, ``application.json`` and ``log/``, and the environment in which a scorer finds the store and the
+        keys.
 
     Raises:
         QuipuError: The input is wrong, or a stage failed; nothing is left half-written.
@@ -258,6 +259,9 @@ def _summary(artifacts: Path, display: Display, out: Path, mapping: Mapping, as_
 def _publish(artifacts: Path, out: Path, summary: dict[str, Any]) -> None:
     """Lay report, model and summary into the run's folder, the summary last, and point ``runs/latest`` at it."""
     shutil.copyfile(artifacts / "evaluate" / "report", out / "report.html")
+    shutil.copyfile(artifacts / "evaluate" / "model_card", out / "model_card.md")
+    shutil.copyfile(artifacts / "evaluate" / "model_card_data", out / "model_card.json")
+    shutil.copytree(artifacts / "evaluate" / "tables", out / "tables")
     shutil.copytree(artifacts / "evaluate" / "champion", out / "model")
     shutil.copyfile(RUNS / "keys" / "verify.pem", out / "verify.pem")
     write_json(str(out / "summary.json.part"), summary)

@@ -140,6 +140,7 @@ def compare(
             "policy_without_column": [rule.code for rule in config.policy.rules if rule.column not in held],
         },
         "release": {"approval": config.release.approval, "strategy": config.release.strategy},
+        "target": msgspec.to_builtins(config.target),
         "data": {"features": features.sha256, "as_of": features.as_of, "code": features.code},
         "split": {**_notes(features, "split"), "n": len(test), "bads": int(test["bad"].sum())},
         "samples": {"rows": _notes(features, "samples"), "bads": _notes(features, "bads")},

@@ -1,6 +1,6 @@
 """Interface of the evaluate stage."""
 
-from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
+from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Markdown, Metrics, Model, Output
 
 from components.container import container
 
@@ -16,6 +16,9 @@ def evaluate(
     champion: Output[Model],
     decision: Output[Artifact],
     report: Output[HTML],
+    tables: Output[Artifact],
+    model_card: Output[Markdown],
+    model_card_data: Output[Artifact],
     metrics: Output[Metrics],
     curves: Output[ClassificationMetrics],
 ):
@@ -33,15 +36,22 @@ def evaluate(
         champion: Folder of the model that won.
         decision: Figures of all models, the champion and why (JSON).
         report: The committee's report, one self-contained page.
+        tables: Folder of the same numbers as tables, CSV and Parquet, for analysts.
+        model_card: Card of the champion for compliance (Markdown).
+        model_card_data: The same card (JSON).
         metrics: Figures of the champion.
         curves: ROC curve and confusion matrix of the champion.
     """
+    from pathlib import Path
+
     from components.credit.documents import read_config, read_json, write_json
     from components.credit.progress import stage
     from components.credit.scorer import load, save
     from components.credit.store import Store, access_from_environment, read_manifest
+    from components.evaluate import modelcard
     from components.evaluate.comparison import compare
     from components.evaluate.report import page
+    from components.evaluate.tables import write_tables
 
     with stage("evaluate") as progress:
         comparison = compare(
@@ -58,6 +68,10 @@ def evaluate(
         write_json(decision.path, comparison.decision)
         with open(report.path, "w", encoding="utf-8") as opened:
             opened.write(page(comparison, read_json(validation.path)))
+        write_tables(comparison, Path(tables.path))
+        card = modelcard.model_card(comparison)
+        write_json(model_card_data.path, card)
+        Path(model_card.path).write_text(modelcard.markdown(card), encoding="utf-8")
         for name, value in comparison.headline.items():
             metrics.log_metric(name, value)
         curves.log_roc_curve(*comparison.roc)

@@ -55,33 +55,40 @@ def page(comparison: Comparison, validation_report: dict[str, Any]) -> str:
         validation_report: Rows and reasons of the validate stage.
     """
     decision = comparison.decision
-    environment = jinja2.Environment(
+    champion = decision["champion"]["family"]
+    card = comparison.scorers["scorecard"].engine
+    return (
+        environment()
+        .get_template("report.html.jinja")
+        .render(
+            decision=decision,
+            champion=champion,
+            models=list(comparison.scorers),
+            labels=plots.LABELS,
+            groups=GROUPS,
+            references=REFERENCES,
+            included=inclusion_sentences(decision["inclusion"]),
+            figures=FIGURES,
+            plots=_plots(comparison, champion),
+            base_points=card.base_points if isinstance(card, Card) else None,
+            bins=_bins(comparison.scorers["scorecard"]),
+            tables=sorted(validation_report.get("rows", {}).items()),
+            reasons=_reasons(validation_report),
+        )
+    )
+
+
+def environment() -> jinja2.Environment:
+    """The templates, with the filters that write figures; HTML is escaped, Markdown is not."""
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
+        autoescape=jinja2.select_autoescape(enabled_extensions=("html.jinja",), default=False),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "share": share, "number": number, "count": count, "p": p_value, "said": said, "money": money,
-    }  # fmt: skip
-    champion = decision["champion"]["family"]
-    card = comparison.scorers["scorecard"].engine
-    return environment.get_template("report.html.jinja").render(
-        decision=decision,
-        champion=champion,
-        models=list(comparison.scorers),
-        labels=plots.LABELS,
-        groups=GROUPS,
-        references=REFERENCES,
-        included=inclusion_sentences(decision["inclusion"]),
-        figures=FIGURES,
-        plots=_plots(comparison, champion),
-        base_points=card.base_points if isinstance(card, Card) else None,
-        bins=_bins(comparison.scorers["scorecard"]),
-        tables=sorted(validation_report.get("rows", {}).items()),
-        reasons=_reasons(validation_report),
-    )
+    made.filters |= {"share": share, "number": number, "count": count, "p": p_value, "said": said, "money": money}
+    return made
 
 
 def number(value: float | None, decimals: int = 3) -> str:
