@@ -42,6 +42,8 @@ class Scaling(Struct, frozen=True, forbid_unknown_fields=True):
 
     def whole_points(self, log_odds: Floats) -> Integers:
         """Whole points of calibrated log-odds of bad."""
+        if log_odds.shape == (1,):  # the same operations without arrays, in a fifth of the time
+            return np.array([math.floor(self.offset - self.factor * float(log_odds[0]) + 0.5)], dtype=np.int64)
         return np.floor(self.offset - self.factor * log_odds + 0.5).astype(np.int64)
 
     def log_odds(self, points: Floats | Integers) -> Floats:
@@ -52,6 +54,10 @@ class Scaling(Struct, frozen=True, forbid_unknown_fields=True):
 def sigmoid(log_odds: Floats) -> Floats:
     """Probability of log-odds, exact at both ends, within (0, 1)."""
     # exp of a negative number cannot overflow; the two forms agree at 0
+    if log_odds.shape == (1,):  # as in ``whole_points``; exp stays numpy's, whose last bit may be another than math's
+        one = float(log_odds[0])
+        part = float(np.exp(-abs(one)))
+        return np.array([min(max((1.0 if one >= 0 else part) / (1.0 + part), _LEAST), _GREATEST)])
     small = np.exp(-np.abs(log_odds))
     probability = np.where(log_odds >= 0, 1.0, small) / (1.0 + small)
     return np.minimum(np.maximum(probability, _LEAST), _GREATEST)

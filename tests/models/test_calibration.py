@@ -57,3 +57,11 @@ def test_probabilities_stay_within_0_and_1() -> None:
     extreme = sigmoid(np.array([-1e4, -40.0, 0.0, 40.0, 1e4]))
     assert ((extreme > 0) & (extreme < 1)).all()
     assert (np.diff(extreme) > 0).sum() >= 3
+
+
+def test_a_row_by_itself_has_the_bits_that_it_has_among_others() -> None:
+    log_odds = np.concatenate([np.random.default_rng(3).normal(0, 4, 3_000), [0.0, -0.0, 709.0, -745.2, 1e6, -1e6]])
+    scaling = Scaling(600.0, 30.0, 20.0)
+    rows = [log_odds[place : place + 1] for place in range(len(log_odds))]
+    assert np.concatenate([sigmoid(row) for row in rows]).tobytes() == sigmoid(log_odds).tobytes()
+    assert [int(scaling.whole_points(row)[0]) for row in rows] == scaling.whole_points(log_odds).tolist()

@@ -130,7 +130,7 @@ def test_it_says_that_it_is_not_ready_before_it_stops(secure: Scorer, certificat
             assert (told.status_code, told.json()) == (503, {"error": "The scorer is about to stop."})
         assert client.get("/v2/health/live").status_code == 200
         assert client.post(INFER, json=REQUEST).status_code == 200
-    assert secure.process.wait(20) == 0
+    assert secure.process.wait(60) == 0
     secure.wait("stopped")
 
 
