@@ -20,7 +20,7 @@ from rich.progress import Progress
 
 from components.credit.documents import read_json
 from components.credit.errors import InputError, QuipuError
-from components.credit.registry import champion, list_models, show
+from components.credit.registry import champion, list_models, set_shadow, show
 from components.credit.store import Access, Store, access_from_environment, secret
 from pipelines.embedded import embedded_store
 from pipelines.keys import key_environment
@@ -262,6 +262,25 @@ def rollback_command(by: ApprovedBy, target: Target = "local", run_folder: RunFo
         cluster = Cluster() if target == KUBERNETES else None
         released = roll_back(by, code_revision(), verify_key, store, StageProgress("rollback"), cluster)
     console.print(f"Model {released['version']} answers again, instead of {released['previous']}.")
+
+
+@models_app.command("shadow")
+def shadow_command(
+    version: Annotated[str, typer.Argument(help="Version that scores beside the champion.")] = "",
+    none: Annotated[bool, typer.Option("--none", help="Let none score beside it.")] = False,
+    run_folder: RunFolder = LATEST,
+) -> None:
+    """Let a challenger score beside the champion: it tells nobody, and its answers go to the decision log.
+
+    Example: quipu models shadow 3f2a91c07be4
+    """
+    if bool(version) == none:
+        raise InputError("Give a version that 'quipu models list' shows, or --none.")
+    with _registry(run_folder) as (store, verify_key):
+        if version:
+            show(store, version, verify_key)
+        set_shadow(store, version or None)
+    console.print(f"{version} scores beside the champion." if version else "No model scores beside the champion.")
 
 
 @keys_app.command("new")

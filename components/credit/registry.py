@@ -5,6 +5,7 @@ quipu-models/models/<version>/<files>              written first
 quipu-models/models/<version>/MANIFEST.dsse.json   written last and once: a package without it does not exist
 quipu-models/runs/<run>                            version that a training run registered, written once
 quipu-models/champion                              moved by compare-and-swap
+quipu-models/shadow                                the challenger that scores beside it, moved alike
 ```
 
 The manifest is an in-toto statement in a DSSE envelope: the files with their SHA-256 are its subject, what the model
@@ -14,6 +15,7 @@ same; of two manifests the first one stands.
 
 import hashlib
 import re
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -22,10 +24,12 @@ from msgspec import Struct, field
 from components.credit.errors import InputError, ModelRefused, StoreError
 from components.credit.scorer import Scorer, unpack
 from components.credit.signing import public_key_of, sign, verified
+from components.credit.smoke import SMOKE, check_smoke, smoke
 from components.credit.store import MODEL_BUCKET, Store
 
 MANIFEST = "MANIFEST.dsse.json"
 CHAMPION = "champion"
+SHADOW = "shadow"
 _STATEMENT = "https://in-toto.io/Statement/v1"
 _PREDICATE = "urn:quipu:model:v1"
 _TRIES = 20
@@ -63,6 +67,12 @@ class Champion(Struct, frozen=True, forbid_unknown_fields=True):
     manifest: str
 
 
+class _Shadow(Struct, frozen=True, forbid_unknown_fields=True):
+    """The pointer to the challenger; None where there is none."""
+
+    version: str | None
+
+
 class _Subject(Struct, frozen=True, forbid_unknown_fields=True):
     """A file of the package, as in-toto describes a resource; ``annotations`` holds its size in bytes."""
 
@@ -94,16 +104,20 @@ def register(store: Store, folder: Path, package: Package, signing_key: str) -> 
         InputError: The key is not an Ed25519 key.
         ModelRefused: The version is there already, signed by another key or with other files.
     """
-    files = sorted(folder.iterdir())
-    subject = [_subject(file.name, file.read_bytes()) for file in files]
+    files = {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+    files[SMOKE] = smoke(unpack(files, str(folder)))
+    subject = [_subject(name, data) for name, data in files.items()]
     envelope = sign(msgspec.json.encode(_Statement(subject, package), order="sorted"), signing_key)
     prefix = _prefix(package.version)
     if f"{prefix}{MANIFEST}" not in store.keys(MODEL_BUCKET, prefix):
-        for file in files:
-            store.upload(MODEL_BUCKET, f"{prefix}{file.name}", file)
+        with tempfile.TemporaryDirectory() as written:
+            for name, data in files.items():
+                (Path(written) / name).write_bytes(data)
+                store.upload(MODEL_BUCKET, f"{prefix}{name}", Path(written) / name)
         store.write_once(MODEL_BUCKET, f"{prefix}{MANIFEST}", envelope)
     standing = store.read(MODEL_BUCKET, f"{prefix}{MANIFEST}")
-    if _statement(standing, package.version, public_key_of(signing_key)).subject != subject:
+    signed = _statement(standing, package.version, public_key_of(signing_key)).subject
+    if _without_smoke(signed) != _without_smoke(subject):
         raise ModelRefused(f"{_address(package.version)} is in the registry with other files; train the model again.")
     return hashlib.sha256(standing).hexdigest()
 
@@ -157,6 +171,35 @@ def promote(store: Store, version: str, manifest: str) -> Champion:
     raise StoreError("Others keep moving the champion pointer; run the deploy stage again.")
 
 
+def shadow(store: Store) -> str | None:
+    """Version that scores beside the champion, or None.
+
+    Raises:
+        ModelRefused: The pointer is not one.
+    """
+    found = store.read_pointer(MODEL_BUCKET, SHADOW)
+    if found is None:
+        return None
+    try:
+        return msgspec.json.decode(found[0], type=_Shadow).version
+    except msgspec.DecodeError as error:
+        raise ModelRefused(f"The pointer s3://{MODEL_BUCKET}/{SHADOW} names no model; set it again.") from error
+
+
+def set_shadow(store: Store, version: str | None) -> None:
+    """Let a registered version, or none, score beside the champion.
+
+    Raises:
+        StoreError: Others kept moving the pointer.
+    """
+    for _ in range(_TRIES):
+        found = store.read_pointer(MODEL_BUCKET, SHADOW)
+        moved = msgspec.json.encode(_Shadow(version))
+        if store.move_pointer(MODEL_BUCKET, SHADOW, moved, found[1] if found else None):
+            return
+    raise StoreError("Others keep moving the shadow pointer; try again.")
+
+
 def champion(store: Store) -> Champion | None:
     """The champion pointer, or None where no model was released yet.
 
@@ -181,7 +224,8 @@ def fetch(store: Store, version: str, verify_key: str) -> tuple[Package, Scorer]
     Raises:
         StoreError: The store is away.
         ModelRefused: The version is not in the registry, its manifest is not signed with the key or belongs to
-            another version, a file is missing, altered or not of the package, or the files are not a model.
+            another version, a file is missing, altered or not of the package, the files are not a model, or it answers
+            its smoke set otherwise than when it was released.
     """
     prefix, address = _prefix(version), _address(version)
     keys = store.keys(MODEL_BUCKET, prefix)
@@ -207,6 +251,8 @@ def fetch(store: Store, version: str, verify_key: str) -> tuple[Package, Scorer]
     scorer = unpack(files, address)
     if scorer.version() != version:
         raise ModelRefused(f"The files of {address} are those of version {scorer.version()}; deploy the model again.")
+    if SMOKE in files:
+        check_smoke(scorer, files[SMOKE], address)
     return statement.predicate, scorer
 
 
@@ -232,6 +278,11 @@ def list_models(store: Store, verify_key: str) -> tuple[list[Package], list[str]
             except ModelRefused as error:
                 refused.append(str(error))
     return sorted(models, key=lambda package: (package.as_of, package.version)), refused
+
+
+def _without_smoke(subject: list[_Subject]) -> list[_Subject]:
+    """The files of the model itself: the last bits of a smoke set depend on who made it."""
+    return [file for file in subject if file.name != SMOKE]
 
 
 def _signed(store: Store, version: str, keys: list[str], verify_key: str) -> _Statement:

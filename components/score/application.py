@@ -1,12 +1,17 @@
 """The score of one application, from its raw history: features, probability, points, band, proposal and reasons."""
 
+import datetime
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 from msgspec import Meta, Struct
 
 from components.credit.errors import InputError
+from components.credit.features.recipe import Recipe
+from components.credit.policy import in_force, policy
 from components.credit.reasons import Reason
 from components.score.decoding import decoded
 from components.score.document import tables_of
@@ -42,6 +47,15 @@ PERSON_DECIDES = Notice(
 )
 
 
+class Declined(Struct, frozen=True):
+    """A hard rule of the lender's policy that declines, whatever the points: why, and the norm that it follows."""
+
+    code: str
+    es: str
+    en: str
+    norm: str
+
+
 class Score(Struct, frozen=True):
     """The score of one application.
 
@@ -52,9 +66,10 @@ class Score(Struct, frozen=True):
         probability: Calibrated probability of bad, 0 to 1.
         points: Points, the more the better.
         band: Band from A, the best, to E.
-        proposal: What the cut-off proposes.
+        proposal: What the cut-off and the rules propose.
         cutoff: Greatest probability of bad that is approved.
         cutoff_points: Least points that are approved.
+        rules: The rules that decline.
         person_decides: Whether a person must confirm the decision, by the lender's policy.
         notice: What the borrower must be told of that; None where no person must confirm.
         reasons: What weighs most against the applicant, compared with applicants who are approved.
@@ -69,6 +84,7 @@ class Score(Struct, frozen=True):
     proposal: Literal["approve", "decline"]
     cutoff: float
     cutoff_points: int
+    rules: list[Declined]
     person_decides: bool
     notice: Notice | None
     reasons: list[Reason]
@@ -125,6 +141,7 @@ def score(model: Model, document: Any, decision_id: str = "") -> Score:
         for name, feature in model.features.items()
     }
     probability, points = model.scores(columns)
+    declined = _declined(model, model.recipe, made, document.application.decided_at)
     scorer = model.scorer
     return Score(
         decision_id=decision_id,
@@ -133,10 +150,19 @@ def score(model: Model, document: Any, decision_id: str = "") -> Score:
         probability=float(probability[0]),
         points=int(points[0]),
         band=scorer.band(probability)[0],
-        proposal="approve" if probability[0] <= scorer.cutoff else "decline",
+        proposal="approve" if probability[0] <= scorer.cutoff and not declined else "decline",
         cutoff=scorer.cutoff,
         cutoff_points=scorer.cutoff_points,
+        rules=declined,
         person_decides=model.person_decides,
         notice=PERSON_DECIDES if model.person_decides else None,
         reasons=model.reasons(columns)[0],
     )
+
+
+def _declined(model: Model, recipe: Recipe, made: pa.Table, decided_at: datetime.datetime | None) -> list[Declined]:
+    """The rules that decline the application and hold on the day of its decision."""
+    moment = decided_at or datetime.datetime.now(datetime.UTC)
+    rules = in_force(model.rules, moment.astimezone(ZoneInfo(recipe.time_zone)).date())
+    [codes] = policy({rule.column: made[rule.column].to_numpy() for rule in rules}, rules) or [[]]
+    return [Declined(rule.code, rule.es, rule.en, rule.norm) for rule in rules if rule.code in codes]

@@ -34,6 +34,7 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
         reasons: Codes of the reasons, by row; empty where none were asked for.
         band: Band; empty where it was not told.
         proposal: What was proposed; empty where nothing was.
+        rules: Codes of the hard rules that declined.
         person_decides: Whether a person must decide.
         latency_us: Microseconds from the request's arrival to the answer.
     """
@@ -52,6 +53,7 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reasons: list[list[str]] = []
     band: str = ""
     proposal: str = ""
+    rules: list[str] = []
     person_decides: bool
     latency_us: int = 0
 

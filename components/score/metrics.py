@@ -32,12 +32,13 @@ MODEL_REFUSED = Gauge(
     "quipu_model_refused", "1 while the champion is one that was refused, and an older one answers.", registry=REGISTRY
 )
 MODEL_CHANGES = Counter("quipu_model_changes", "Models that took over.", registry=REGISTRY)
-SPOOL_DECISIONS = Gauge("quipu_spool_decisions", "Decisions that are not in the store yet.", registry=REGISTRY)
 SPOOL_BYTES = Gauge("quipu_spool_bytes", "Bytes of the spool of decisions.", registry=REGISTRY)
-DECISIONS_LOST = Counter("quipu_decisions_lost", "Decisions that could not be kept.", registry=REGISTRY)
-SHADOW_SCORED = Counter("quipu_shadow_scored", "Rows that the challenger scored.", ["version"], registry=REGISTRY)
+SHADOW_SCORED = Counter("quipu_shadow_scored", "Requests that the challenger scored.", ["version"], registry=REGISTRY)
 SHADOW_LEFT_OUT = Counter(
-    "quipu_shadow_left_out", "Rows that the challenger left out to keep up.", ["version"], registry=REGISTRY
+    "quipu_shadow_left_out",
+    "Requests that the challenger left out, to keep up or for want of inputs.",
+    ["version"],
+    registry=REGISTRY,
 )
 
 

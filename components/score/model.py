@@ -1,6 +1,6 @@
 """The model that answers: loaded from the registry once it verifies, tried out, and kept up with the pointer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import msgspec
@@ -8,9 +8,11 @@ import numpy as np
 from msgspec import Struct
 
 from components.credit.calibration import Floats, Integers, sigmoid
+from components.credit.config import Rule
 from components.credit.errors import InputError, ModelRefused
 from components.credit.features.query import History
 from components.credit.features.recipe import Recipe
+from components.credit.policy import released_rules
 from components.credit.reasons import Reason, reasons
 from components.credit.registry import Package, champion, fetch
 from components.credit.scorer import Scorer
@@ -36,9 +38,32 @@ class ModelSummary(Struct, frozen=True):
 
 
 class Models(Struct, frozen=True):
-    """The models that answer here."""
+    """The models that answer here.
+
+    Args:
+        models: The model that answers.
+        previous: Version that was the champion before; None where it is not known.
+        shadow: Version that scores beside it without being told; None where there is none.
+    """
 
     models: list[ModelSummary]
+    previous: str | None
+    shadow: str | None
+
+
+@dataclass
+class Standing:
+    """How a model stands among the others; what follows the pointers keeps it up to date.
+
+    Args:
+        previous: Version that was the champion before.
+        shadow: Version that scores beside it.
+        refused: Why the model that the pointer names does not answer instead, in one sentence.
+    """
+
+    previous: str | None = None
+    shadow: str | None = None
+    refused: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +74,7 @@ class Model:
     scorer: Scorer
     recipe: Recipe | None
     history: History | None
+    standing: Standing = field(default_factory=Standing)
 
     @property
     def version(self) -> str:
@@ -76,6 +102,11 @@ class Model:
         """Whether a person must confirm each decision: the lender's policy when the model was released."""
         rule = self.package.decision.get("rule")
         return bool(rule.get("person_decides", True)) if isinstance(rule, dict) else True
+
+    @cached_property
+    def rules(self) -> list[Rule]:
+        """The hard rules that it was released with, whatever day they hold on."""
+        return released_rules(self.package.decision)
 
     @cached_property
     def metadata(self) -> bytes:
@@ -111,9 +142,9 @@ def load_model(store: Store, version: str, verify_key: str) -> Model:
     """
     package, scorer = fetch(store, version, verify_key)
     recipe = _recipe(scorer, version)
-    model = Model(
-        package, scorer, recipe, History(recipe, [feature.name for feature in scorer.features]) if recipe else None
-    )
+    names = [feature.name for feature in scorer.features]
+    names += [rule.column for rule in released_rules(package.decision) if rule.column not in names]
+    model = Model(package, scorer, recipe, History(recipe, names) if recipe else None)
     _try_out(model)
     return model
 
@@ -127,15 +158,9 @@ def load_champion(store: Store, verify_key: str) -> Model:
     pointer = champion(store)
     if pointer is None:
         raise InputError("The registry has no champion yet; run the training pipeline first.")
-    return load_model(store, pointer.version, verify_key)
-
-
-def newer_champion(store: Store, verify_key: str, version: str) -> Model | None:
-    """The champion, where the pointer names another version than this one; errors as in ``load_model``."""
-    pointer = champion(store)
-    if pointer is None or pointer.version == version:
-        return None
-    return load_model(store, pointer.version, verify_key)
+    model = load_model(store, pointer.version, verify_key)
+    model.standing.previous = pointer.previous
+    return model
 
 
 def code_of(reason: Reason) -> str:

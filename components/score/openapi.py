@@ -10,6 +10,7 @@ from msgspec import Struct
 from components.score.application import Batch, BatchAnswer, Score
 from components.score.document import Document
 from components.score.model import NAME, Models
+from components.score.overrides import Override, OverrideRequest
 from components.score.protocol import InferenceRequest, InferenceResponse, ModelMetadata, ServerMetadata
 from components.score.requests import Role
 
@@ -26,10 +27,11 @@ class Live(Struct, frozen=True):
     live: bool
 
 
-class Ready(Struct, frozen=True):
-    """A model that verified is loaded."""
+class Ready(Struct, frozen=True, omit_defaults=True):
+    """A model that verified is loaded; ``refused`` says why it is not the one that the champion pointer names."""
 
     ready: bool
+    refused: str | None = None
 
 
 class ModelReady(Struct, frozen=True):
@@ -52,6 +54,7 @@ _BEARER = {
     "scheme": "bearer",
     "description": "A token of the identity provider, or an API key. A scorer without either answers everybody.",
 }
+_DECISION = [("id", "id of the decision, as its answer has it")]
 _VERSION = [*_MODEL, ("version", "version of the model")]
 
 
@@ -74,8 +77,8 @@ def openapi(places: frozenset[tuple[str, str, frozenset[Role]]]) -> bytes:
     Args:
         places: Path, method and who may ask there, of each place that the scorer has.
     """
-    types = [Document, Score, Batch, BatchAnswer, InferenceRequest, InferenceResponse, ModelMetadata, ServerMetadata,
-             Problem, Live, Ready, ModelReady, Models, dict[str, Any]]  # fmt: skip
+    types = [Document, Score, Batch, BatchAnswer, OverrideRequest, Override, InferenceRequest, InferenceResponse,
+             ModelMetadata, ServerMetadata, Problem, Live, Ready, ModelReady, Models, dict[str, Any]]  # fmt: skip
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     by_type = dict(zip(types, schemas, strict=True))
     _let_amounts_be_numbers(components)
@@ -107,6 +110,9 @@ def openapi(places: frozenset[tuple[str, str, frozenset[Role]]]) -> bytes:
     paths: dict[str, Any] = {
         "/v1/score": {"post": operation("Score an application with its raw history", Score, Document)},
         "/v1/score:batch": {"post": operation("Score several applications, each by itself", BatchAnswer, Batch)},
+        "/v1/decisions/{id}/override": {
+            "post": operation("Record that a person decided otherwise, and why", Override, OverrideRequest, _DECISION)
+        },
         "/v1/models": {"get": operation("What answers here", Models)},
         "/openapi.json": {"get": operation("This document", dict[str, Any])},
         "/v2/health/live": {"get": operation("Whether the process answers", Live)},

@@ -14,7 +14,8 @@ from components.score.application import BatchAnswer, Score, Scored, read_batch,
 from components.score.decisions import Decision, following_id, sha256
 from components.score.document import read_document
 from components.score.model import NAME, REASONS, Model, Models, code_of
-from components.score.openapi import openapi
+from components.score.openapi import Ready, openapi
+from components.score.overrides import Override, read_override
 from components.score.page import HEADERS as PAGE_HEADERS
 from components.score.page import PAGE
 from components.score.protocol import (
@@ -31,12 +32,14 @@ from components.score.requests import Actor, Request, Role
 
 
 class Content(NamedTuple):
-    """What a handler answers: a body, and the decisions that it tells."""
+    """What a handler answers: a body, the decisions that it tells, and what a person decided otherwise."""
 
     body: bytes
     decisions: tuple[Decision, ...] = ()
+    override: Override | None = None
 
 
+_DECISIONS, _OVERRIDE = "/v1/decisions/", "/override"
 Handler = Callable[[Model, Request], Content]
 
 
@@ -51,6 +54,7 @@ class Answer(msgspec.Struct, frozen=True):
         headers: Headers that this answer has besides those of all.
         type: Type of the body.
         decisions: Decisions that it tells, to be kept before it is sent.
+        override: What a person decided, to be kept before it is told; the record that then stands is the body.
     """
 
     status: int
@@ -60,6 +64,7 @@ class Answer(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
     type: str = "application/json"
     decisions: tuple[Decision, ...] = ()
+    override: Override | None = None
 
 
 @dataclass(frozen=True)
@@ -134,8 +139,8 @@ def answer_at(place: Place, model: Model, request: Request) -> Answer:
         known = f"There is no version '{place.version}' of '{NAME}' here; {model.version} answers."
         return refusal(404, known, place.route)
     try:
-        body, decisions = place.handler(model, request)
-        return Answer(200, body, place.route, model.version, place.headers, place.type, decisions)
+        body, decisions, override = place.handler(model, request)
+        return Answer(200, body, place.route, model.version, place.headers, place.type, decisions, override)
     except InputError as error:
         return refusal(400, str(error), place.route)
 
@@ -161,6 +166,8 @@ def _error(sentence: str) -> bytes:
 
 def _route(path: str) -> tuple[str, str, str]:
     """Route of a path, with the model and version that it names."""
+    if path.startswith(_DECISIONS) and path.endswith(_OVERRIDE) and path.count("/") == 4:
+        return f"{_DECISIONS}{{id}}{_OVERRIDE}", "", ""
     if not path.startswith("/v2/models/"):
         return path, "", ""
     name, *rest = path.removeprefix("/v2/models/").split("/")
@@ -173,8 +180,8 @@ def _live(_model: Model, _request: Request) -> Content:
     return Content(b'{"live":true}')
 
 
-def _ready(_model: Model, _request: Request) -> Content:
-    return Content(b'{"ready":true}')
+def _ready(model: Model, _request: Request) -> Content:
+    return Content(msgspec.json.encode(Ready(True, model.standing.refused)))
 
 
 def _server(_model: Model, _request: Request) -> Content:
@@ -256,12 +263,20 @@ def _decision(scored: Score, request: Request, asked: bytes | msgspec.Raw, model
         reasons=[[code_of(reason) for reason in scored.reasons]],
         band=scored.band,
         proposal=scored.proposal,
+        rules=[rule.code for rule in scored.rules],
         person_decides=scored.person_decides,
     )
 
 
+def _override(_model: Model, request: Request) -> Content:
+    asked = read_override(request.body)
+    decision_id = request.path.removeprefix(_DECISIONS).partition("/")[0]
+    told = Override(decision_id, 1, None, asked.decision, asked.reason, request.actor.name, request.id, request.at)
+    return Content(msgspec.json.encode(told), override=told)
+
+
 def _models(model: Model, _request: Request) -> Content:
-    return Content(msgspec.json.encode(Models([model.summary])))
+    return Content(msgspec.json.encode(Models([model.summary], model.standing.previous, model.standing.shadow)))
 
 
 def _openapi(_model: Model, _request: Request) -> Content:
@@ -277,6 +292,7 @@ _MODEL_READY = msgspec.json.encode({"name": NAME, "ready": True})
 # Who may ask: whoever may score may also read what the model takes; an admin may do all.
 _ALL: frozenset[Role] = frozenset()
 _SCORING: frozenset[Role] = frozenset(("score", "admin"))
+_OVERRIDING: frozenset[Role] = frozenset(("override", "admin"))
 _READING: frozenset[Role] = frozenset(("read", "score", "override", "admin"))
 Handlers = dict[str, tuple[Handler, frozenset[Role]]]
 _MODEL: dict[str, Handlers] = {
@@ -292,6 +308,7 @@ _HANDLERS: dict[str, Handlers] = {
     **{f"/v2/models/{{model}}/versions/{{version}}{ending}": handlers for ending, handlers in _MODEL.items()},
     "/v1/score": {"POST": (_score, _SCORING)},
     "/v1/score:batch": {"POST": (_score_batch, _SCORING)},
+    f"{_DECISIONS}{{id}}{_OVERRIDE}": {"POST": (_override, _OVERRIDING)},
     "/v1/models": {"GET": (_models, _READING)},
     "/openapi.json": {"GET": (_openapi, _READING)},
 }
@@ -300,7 +317,7 @@ _PLAIN = {
     (method, route.replace("{model}", NAME)): Place(f"{method} {route}", handler, roles)
     for route, handlers in _HANDLERS.items()
     for method, (handler, roles) in handlers.items()
-    if "{version}" not in route
+    if "{version}" not in route and "{id}" not in route
 }
 _PLAIN["GET", "/"] = Place("GET /", _page, _ALL, headers=PAGE_HEADERS, type="text/html; charset=utf-8")
 # Who may ask where, for the OpenAPI document.

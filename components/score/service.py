@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvloop
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
@@ -25,22 +26,22 @@ from granian.rsgi import Headers, HTTPProtocol, ProtocolClosed, Scope  # type: i
 from granian.server.embed import Server
 from msgspec import structs
 
-from components.credit.errors import InputError, ModelRefused, QuipuError
+from components.credit.errors import InputError, StoreError
 from components.credit.store import Access, Store
 from components.score.decisions import lines, new_id, now
 from components.score.drift import Drift
+from components.score.following import follow
 from components.score.limits import Buckets
 from components.score.log import flush, log_event, log_request
 from components.score.metrics import (
-    MODEL_CHANGES,
-    MODEL_REFUSED,
     REGISTRY,
     count_error,
     count_request,
     serve_metrics,
     tell_model,
 )
-from components.score.model import Model, load_champion, load_model, newer_champion
+from components.score.model import Model, load_champion, load_model
+from components.score.overrides import Override, UnknownDecision, record
 from components.score.requests import ANYONE, Actor, Request
 from components.score.routes import (
     Answer,
@@ -52,6 +53,7 @@ from components.score.routes import (
     too_many,
     unauthorized,
 )
+from components.score.shadow import Shadow
 from components.score.spool import Spool, SpoolError
 from components.score.spooling import end_spool, keep_shipping, keep_synced
 from components.score.tokens import TokenRefused, Tokens
@@ -101,11 +103,12 @@ class Listening:
 class Service:
     """What granian calls for each request."""
 
-    def __init__(self, model: Model, listening: Listening, spool: Spool) -> None:
+    def __init__(self, model: Model, listening: Listening, spool: Spool, store: Store) -> None:
         self.drift = Drift()
         self.take(model)
         self.draining = False
-        self.spool = spool
+        self.spool, self._store = spool, store
+        self._shadow: Shadow | None = None
         self._tokens, self._proxies = listening.tokens, listening.proxies
         self._buckets = Buckets(listening.rate, listening.rate) if listening.rate else None
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="score")
@@ -120,6 +123,18 @@ class Service:
         self.model = model
         self.drift.follow(model.version, model.seen)
         tell_model(model.version, model.scorer.family, model.package.as_of)
+
+    @property
+    def challenger(self) -> str:
+        """Version that scores beside the champion; empty where none does."""
+        return self._shadow.model.version if self._shadow else ""
+
+    def take_shadow(self, model: Model | None) -> None:
+        """Let this model, or none, score beside the champion from now on."""
+        if self._shadow:
+            self._shadow.end()
+        self._shadow = Shadow(model, self.spool) if model else None
+        self.model.standing.shadow = model.version if model else None
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Answer one request."""
@@ -142,7 +157,7 @@ class Service:
                     size = len(body)
                     at = now()
                     request = Request(scope.method, scope.path, body, request_id, actor, _head(headers), new_id(at), at)
-                    answered = self._kept(await self._answer(place, request), started)
+                    answered = await self._kept(place, request, await self._answer(place, request), started)
         protocol.response_bytes(
             answered.status,
             [("content-type", answered.type), ("x-request-id", request_id), *answered.headers],
@@ -242,15 +257,28 @@ class Service:
             count_error(type(error).__name__)
             return refusal(500, "The scorer failed on this request; its log says where.", place.route)
 
-    def _kept(self, answered: Answer, started: float) -> Answer:
-        """The answer, once its decisions are in the spool; where they cannot be kept, a refusal instead."""
+    async def _kept(self, place: Place, request: Request, answered: Answer, started: float) -> Answer:
+        """The answer, once what it tells is kept; where that cannot be, a refusal instead."""
+        if answered.override is not None:
+            return await self._overridden(answered, answered.override)
         if not answered.decisions:
             return answered
         try:
             self.spool.append(lines(answered.decisions, int((time.perf_counter() - started) * 1e6)))
         except SpoolError as error:
             return _busy(str(error), answered.route)
+        if self._shadow:
+            self._shadow.offer(place, request)
         return answered
+
+    async def _overridden(self, answered: Answer, asked: Override) -> Answer:
+        try:
+            standing = await asyncio.to_thread(record, asked, self._store, self.spool.folder)
+        except UnknownDecision as error:
+            return refusal(404, str(error), answered.route)
+        except StoreError as error:
+            return _busy(str(error), answered.route)
+        return structs.replace(answered, body=msgspec.json.encode(standing))
 
     def _request_id(self, given: str | None) -> str:
         """The client's id of the request where it is a plain one, else a new one."""
@@ -270,36 +298,6 @@ _TOO_LARGE = f"The body is over {MOST_BYTES} bytes; send fewer rows."
 
 def _busy(sentence: str, route: str) -> Answer:
     return structs.replace(refusal(503, sentence, route), headers=(("retry-after", "1"),))
-
-
-async def follow(service: Service, store: Store, verify_key: str, seconds: float) -> None:
-    """Look at the champion pointer every few seconds, and let a newer model answer once it has verified.
-
-    A model that does not verify, or a store that is away, leaves the old one answering; the log says so once.
-    """
-    told = ""
-    while True:
-        await asyncio.sleep(seconds)
-        try:
-            newer = await asyncio.to_thread(newer_champion, store, verify_key, service.model.version)
-        except QuipuError as error:
-            if str(error) != told:
-                told = str(error)
-                MODEL_REFUSED.set(isinstance(error, ModelRefused))
-                log_event("model_refused", reason=told, version=service.model.version)
-            continue
-        except Exception as error:  # a pointer that cannot be followed today must not end the following
-            if type(error).__name__ != told:
-                told = type(error).__name__
-                log_event("error", type=told, place="follow")
-                count_error(told)
-            continue
-        told = ""
-        MODEL_REFUSED.set(0)
-        if newer is not None:
-            log_event("model_changed", version=newer.version, previous=service.model.version)
-            service.take(newer)
-            MODEL_CHANGES.inc()
 
 
 def serve(
@@ -328,7 +326,7 @@ def serve(
     _check_free(listening.host, listening.port)
     store = Store(access)
     model = load_model(store, version, verify_key) if version else load_champion(store, verify_key)
-    service = Service(model, listening, spool)
+    service = Service(model, listening, spool, store)
     following = None if version else follow(service, store, verify_key, poll_seconds)
     if listening.metrics_port is not None:
         _check_free(listening.host, listening.metrics_port)

@@ -46,6 +46,7 @@ SCHEMA = pa.schema(
         pa.field("reasons", pa.list_(pa.string()), nullable=False),
         pa.field("band", pa.string()),
         pa.field("proposal", pa.string()),
+        pa.field("rules", pa.list_(pa.string()), nullable=False),
         pa.field("person_decides", pa.bool_(), nullable=False),
         pa.field("latency_us", pa.int64(), nullable=False),
     ]
@@ -91,7 +92,7 @@ def parquet_of(decisions: list[Decision]) -> bytes:
         "points": [decision.points[row] for decision, row in rows],
         "reasons": [decision.reasons[row] if decision.reasons else [] for decision, row in rows],
     }
-    for name in ("kind", "request", "actor", "model", "inputs", "person_decides", "latency_us"):
+    for name in ("kind", "request", "actor", "model", "inputs", "rules", "person_decides", "latency_us"):
         columns[name] = [getattr(decision, name) for decision, _ in rows]
     for name in ("run", "application", "band", "proposal"):
         columns[name] = [getattr(decision, name) or None for decision, _ in rows]

@@ -2,11 +2,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.credit.features.query import connect, query
+from components.credit.features.query import History, connect, query
 from components.credit.features.recipe import Recipe
 from components.score.document import read_document, tables_of
 from components.score.model import Model
@@ -205,3 +206,17 @@ def test_a_time_of_another_zone_is_the_same_moment(numbers: Model, document: dic
     in_utc = tables(document, numbers.recipe)["applications"]
     document["application"]["decided_at"] = "2024-06-15T15:00:00-05:00"
     assert tables(document, numbers.recipe)["applications"].equals(in_utc)
+
+
+def test_a_hard_rule_declines_whatever_the_points_and_says_why(mixed: Model, document: dict[str, Any]) -> None:
+    rule = {"code": "large", "column": "asked_amount", "above": 2_000, "es": "Muy alto", "en": "Too large", "norm": "n"}
+    later = rule | {"code": "later", "valid_from": "2024-06-16"}
+    package = msgspec.structs.replace(mixed.package, decision={"rule": {"policy": [rule, later]}})
+    assert mixed.recipe is not None
+    history = History(mixed.recipe, [*mixed.features, "asked_amount"])
+    status, declined = told(Model(package, mixed.scorer, mixed.recipe, history), document)
+    assert status == 200
+    assert declined["proposal"] == "decline"
+    assert declined["rules"] == [{"code": "large", "es": "Muy alto", "en": "Too large", "norm": "n"}]
+    before = told(mixed, document)[1]
+    assert (declined["probability"], before["rules"]) == (before["probability"], [])

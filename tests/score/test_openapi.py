@@ -25,6 +25,7 @@ def test_each_path_is_there_and_answers_as_described(
 ) -> None:
     infer = {"inputs": [{"name": "x", "shape": [1, 5], "datatype": "FP64", "data": [[12.0, 0.5, None, 800.0, 2500.0]]}]}
     bodies = {"/v1/score": document, "/v1/score:batch": {"applications": [document, {}]}}
+    bodies["/v1/decisions/{id}/override"] = {"decision": "approve", "reason": "Seen at the shop."}
     for path, operations in described["paths"].items():
         for method, operation in operations.items():
             body = bodies.get(path, infer)
