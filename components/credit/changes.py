@@ -116,7 +116,7 @@ def _nearest(steps: list[_Step], gains: dict[_Step, int], wanted: float) -> _Ste
 
 
 def _change(feature: Feature, step: _Step, points: int) -> Change:
-    edge = f"{step.edge:.10g}" + (f" {feature.unit}" if feature.unit else "")
+    edge = f"{100 * step.edge:.10g} %" if feature.unit == "share" else f"{step.edge:.10g}"
     won = f"(+{points} {{}})"
     es, en = (f"{edge} o más", f"{edge} or more") if step.up else (f"menos de {edge}", f"less than {edge}")
     return Change(
