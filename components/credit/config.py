@@ -252,16 +252,15 @@ class Monitoring(Struct, forbid_unknown_fields=True, frozen=True):
 
     Args:
         window_days: Days before the as-of day whose applications are compared with the training.
-        score_limit: PSI of the points from which the score has drifted.
-        feature_limit: CSI from which a feature has shifted.
-        features_share: Share of shifted features, by the model's own number of them, from which the inputs have
-            drifted.
+        score_limit: PSI of the points, over what the committee saw out of time when the model was released, from which
+            the score has drifted.
+        feature_limit: CSI from which a feature has shifted. It is told, and gives no alarm of its own: histories grow
+            longer with every month, which a new training would not change.
     """
 
     window_days: Positive = 90
     score_limit: Annotated[float, Meta(gt=0)] = 0.10
     feature_limit: Annotated[float, Meta(gt=0)] = 0.25
-    features_share: Annotated[float, Meta(gt=0, le=1)] = 0.20
 
 
 class Config(Struct, forbid_unknown_fields=True, frozen=True):

@@ -35,7 +35,7 @@ def monitor(
     from components.credit.progress import stage
     from components.credit.registry import fetch
     from components.credit.store import Store, access_from_environment, read_manifest, secret
-    from components.monitor.findings import find
+    from components.monitor.findings import find, released_psi
     from components.monitor.recent import look
     from components.monitor.report import figures
     from components.monitor.report import page as written
@@ -47,7 +47,8 @@ def monitor(
         inputs = [read_manifest(part.path) for part in features]
         settings = read_config(config)
         seen = look(inputs, scorer, reference, package.as_of, settings, store, progress)
-        found = find(seen, scorer, package.version, reference, inputs[0].as_of, settings)
+        released = released_psi(package.decision, scorer.family)
+        found = find(seen, scorer, package.version, reference, released, inputs[0].as_of, settings)
         write_json(findings.path, found)
         with open(page.path, "w", encoding="utf-8") as opened:
             opened.write(written(found))

@@ -5,6 +5,8 @@ estimation, CBPE): of rows with a probability of bad of 10 %, one in ten counts 
 calibration does.
 """
 
+from typing import Any
+
 from msgspec import Struct
 
 from components.credit import metrics
@@ -53,7 +55,15 @@ class Findings(Struct, frozen=True):
     drift: list[str]
 
 
-def find(seen: Seen, scorer: Scorer, version: str, reference: Reference | None, as_of: str, config: Config) -> Findings:
+def find(
+    seen: Seen,
+    scorer: Scorer,
+    version: str,
+    reference: Reference | None,
+    released: float,
+    as_of: str,
+    config: Config,
+) -> Findings:
     """Judge what was seen by the limits of the configuration.
 
     Args:
@@ -61,6 +71,7 @@ def find(seen: Seen, scorer: Scorer, version: str, reference: Reference | None, 
         scorer: The model.
         version: Its version.
         reference: What its training looked like; None where it is not known.
+        released: PSI of its score out of time when it was released.
         as_of: As-of day, YYYY-MM-DD.
         config: Limits and confidence.
     """
@@ -80,7 +91,7 @@ def find(seen: Seen, scorer: Scorer, version: str, reference: Reference | None, 
         features=features,
         expected=expected_figures(seen.probability, scorer.cutoff) if seen.probability.size else {},
         matured=matured,
-        drift=_drift(shift, features, matured, config),
+        drift=_drift(shift, features, matured, released, config),
     )
 
 
@@ -139,19 +150,17 @@ def _matured(seen: Seen, scorer: Scorer, confidence: float) -> dict[str, float]:
     return found
 
 
-def _drift(shift: Shift | None, features: list[Feature], matured: dict[str, float], config: Config) -> list[str]:
+def _drift(
+    shift: Shift | None, features: list[Feature], matured: dict[str, float], released: float, config: Config
+) -> list[str]:
     limits = config.monitoring
     found = []
-    if shift and shift.verdict != "stable" and shift.psi >= limits.score_limit:
+    if shift and shift.verdict != "stable" and shift.psi >= released + limits.score_limit:
+        shifted = [feature.name for feature in features if feature.shifted]
+        most = f"; of the features {', '.join(shifted[:3])} shifted most" if shifted else ""
         found.append(
-            f"The points have a PSI of {shift.psi:.3f} against training, and monitoring.score_limit is "
-            f"{limits.score_limit:g}."
-        )
-    shifted = [feature.name for feature in features if feature.shifted]
-    if features and len(shifted) >= limits.features_share * len(features):
-        found.append(
-            f"{len(shifted)} of {len(features)} features have a CSI of {limits.feature_limit:g} or more, first of all "
-            f"{', '.join(shifted[:3])}; monitoring.features_share is {limits.features_share:g}."
+            f"The points have a PSI of {shift.psi:.3f} against training, where it was {released:.3f} at the release "
+            f"and monitoring.score_limit lets it rise by {limits.score_limit:g}{most}."
         )
     # the red light of the committee's report: a fifth of the doubt
     if matured and matured["understated_p"] < (1 - config.policy.confidence) / 5:
@@ -160,3 +169,9 @@ def _drift(shift: Shift | None, features: list[Feature], matured: dict[str, floa
             f"{matured['bad_rate']:.1%} went bad where {matured['predicted_bad_rate']:.1%} was predicted."
         )
     return found
+
+
+def released_psi(decision: dict[str, Any], family: str) -> float:
+    """PSI of a model's score out of time as the comparison that chose it had it; 0 where it had none."""
+    shift = decision.get("models", {}).get(family, {}).get("psi") or {}
+    return float(shift.get("value") or 0.0)

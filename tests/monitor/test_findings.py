@@ -76,7 +76,11 @@ def watch(store: Store, tmp_path: Path, scorer: Scorer) -> Callable[..., Finding
     """What monitoring finds in a book, dealt out in two parts, of a model that was trained a year ago."""
 
     def watched(
-        rows: Book, model: Scorer = scorer, trained: str = "2025-06-30", config: Config | None = None
+        rows: Book,
+        model: Scorer = scorer,
+        trained: str = "2025-06-30",
+        config: Config | None = None,
+        released: float = 0.0,
     ) -> Findings:
         parts = []
         table = pa.table({name: values.tolist() if values.dtype == object else values for name, values in rows.items()})
@@ -91,7 +95,7 @@ def watch(store: Store, tmp_path: Path, scorer: Scorer) -> Callable[..., Finding
             )
             parts.append(store.publish("features", AS_OF.isoformat(), folder, inputs={}, code="r", notes={}))
         seen = look(parts, model, reference_of(model.training), trained, config or Config(), store, Progress("monitor"))
-        return find(seen, model, "v1", reference_of(model.training), AS_OF.isoformat(), config or Config())
+        return find(seen, model, "v1", reference_of(model.training), released, AS_OF.isoformat(), config or Config())
 
     return watched
 
@@ -111,7 +115,8 @@ def test_riskier_applicants_are_called_drift_of_score_and_feature(watch: Callabl
     assert "monitoring.score_limit" in found.drift[0]
     assert found.features[0].name == "days_late"
     assert found.features[0].shifted
-    assert "days_late" in found.drift[1]
+    assert "days_late" in found.drift[0]
+    assert watch(book(4_000, 3, late=80.0), released=found.psi).drift == [], "the committee knew of it"
     assert "Drift." in page(found)
     assert msgspec.json.decode(msgspec.json.encode(found))["drift"] == found.drift
 
