@@ -23,7 +23,7 @@ from tests.e2e.models import Candidate, candidate
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "tests" / "e2e" / "cluster"
 HOME = Path(os.environ.get("CLUSTER_HOME", Path.home() / ".cache" / "one-node-cluster"))
-STAGES = ("ingest", "validate", "feature", "train", "evaluate", "deploy", "scorer")
+STAGES = ("ingest", "validate", "feature", "train", "evaluate", "deploy", "score", "monitor", "scorer")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

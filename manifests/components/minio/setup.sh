@@ -14,7 +14,7 @@ done
 mc retention set --default GOVERNANCE 365d store/quipu-models
 mc retention set --default COMPLIANCE 3653d store/quipu-audit
 mc ilm import store/quipu-data < /setup/lifecycle.json
-for stage in ingest validate feature train evaluate deploy scorer; do
+for stage in ingest validate feature train evaluate deploy score monitor scorer; do
   mc admin policy create store "quipu-$stage" "/setup/$stage.json"
   user="$(cat "/run/secrets/stages/$stage/access_key")"
   mc admin user add store "$user" "$(cat "/run/secrets/stages/$stage/secret_key")"
