@@ -20,7 +20,7 @@ from rich.progress import Progress
 
 from components.credit.documents import read_json
 from components.credit.errors import InputError, QuipuError
-from components.credit.registry import champion, list_models, set_shadow, show
+from components.credit.registry import champion, fetch, list_models, set_shadow, show
 from components.credit.store import Access, Store, access_from_environment, secret
 from pipelines.embedded import embedded_store
 from pipelines.keys import key_environment
@@ -281,6 +281,33 @@ def shadow_command(
             show(store, version, verify_key)
         set_shadow(store, version or None)
     console.print(f"{version} scores beside the champion." if version else "No model scores beside the champion.")
+
+
+@models_app.command("export")
+def export_command(
+    version: Annotated[str, typer.Argument(help="Version, as 'quipu models list' shows it; 'champion' for that one.")],
+    as_: Annotated[str, typer.Option("--as", help="sql, excel or json.")] = "sql",
+    out: Annotated[Path | None, typer.Option(help="File to write. By default scorecard-<version>.<ending>.")] = None,
+    run_folder: RunFolder = LATEST,
+) -> None:
+    """Write a registered scorecard as one SQL expression (PostgreSQL, DuckDB), an Excel sheet or JSON.
+
+    Example: quipu models export champion --as excel
+    """
+    from components.credit.export import ENDINGS, exported
+
+    if as_ not in ENDINGS:
+        raise InputError(f"A scorecard is not exported as '{as_}'; give {', '.join(ENDINGS)}.")
+    with _registry(run_folder) as (store, verify_key):
+        if version == "champion":
+            pointer = champion(store)
+            if pointer is None:
+                raise InputError("No model was released yet; 'quipu run' releases one.")
+            version = pointer.version
+        _, scorer = fetch(store, version, verify_key)
+    path = out or Path(f"scorecard-{version}.{ENDINGS[as_]}")
+    path.write_bytes(exported(scorer, version, as_))
+    console.print(f"Model {version} written to {path}", soft_wrap=True)
 
 
 @keys_app.command("new")

@@ -1,0 +1,214 @@
+"""A scorecard for places that Quipu does not reach: one SQL expression, a JSON document, an Excel sheet for a branch.
+
+Each gives the very points of ``Card``: the points are whole, and the cuts are written with all their digits.
+"""
+
+import io
+import zipfile
+from typing import Any
+
+import msgspec
+import openpyxl
+from openpyxl.styles import Font
+from openpyxl.utils import get_column_letter
+
+from components.credit.binning import Binning
+from components.credit.errors import InputError
+from components.credit.scorecard import Card
+from components.credit.scorer import Scorer
+
+_NUMBER = "DOUBLE PRECISION"
+_FIRST_ROW = 4  # of the inputs in the sheet
+_SAME_DAY = (1980, 1, 1, 0, 0, 0)
+
+
+ENDINGS = {"sql": "sql", "excel": "xlsx", "json": "json"}
+
+
+def exported(scorer: Scorer, version: str, form: str) -> bytes:
+    """A scorecard in a form of ``ENDINGS``.
+
+    Raises:
+        InputError: The model is no scorecard.
+    """
+    if form == "sql":
+        return sql(card_of(scorer, version)).encode()
+    return sheet(scorer, version) if form == "excel" else document(scorer, version)
+
+
+def card_of(scorer: Scorer, version: str) -> Card:
+    """The card of a model.
+
+    Raises:
+        InputError: The model is no scorecard.
+    """
+    if not isinstance(scorer.engine, Card):
+        raise InputError(f"Model {version} is a {scorer.family}, not a scorecard, so that it has no card to export.")
+    return scorer.engine
+
+
+def sql(card: Card) -> str:
+    """The points of a row as one expression of PostgreSQL and DuckDB, over columns named as the features.
+
+    Numbers may be of any numeric type, NULL or NaN where missing; categories are text.
+    """
+    parts = [_case(binning, points) for binning, points in zip(card.binnings, card.points, strict=True)]
+    return "\n".join([str(card.base_points), *(f"+ {part}" for part in parts)]) + "\n"
+
+
+def document(scorer: Scorer, version: str) -> bytes:
+    """The card as JSON: scale, cut-off, and each feature's bins with their points."""
+    card = card_of(scorer, version)
+    found = {
+        "version": version,
+        "scaling": msgspec.to_builtins(card.scaling),
+        "base_points": card.base_points,
+        "cutoff_points": scorer.cutoff_points,
+        "features": [
+            {
+                "name": feature.name,
+                "en": feature.en,
+                "es": feature.es,
+                "unit": feature.unit,
+                "type": feature.type,
+                "bins": _bins(binning, points),
+            }
+            for feature, binning, points in zip(scorer.features, card.binnings, card.points, strict=True)
+        ],
+    }
+    return msgspec.json.format(msgspec.json.encode(found), indent=1)
+
+
+def sheet(scorer: Scorer, version: str) -> bytes:
+    """The card as an Excel workbook: a sheet to score an applicant with, and the card itself; the same bytes always."""
+    card = card_of(scorer, version)
+    workbook = openpyxl.Workbook()
+    form, bins = workbook.active, workbook.create_sheet("Tarjeta")
+    form.title = "Calcular"
+    places = _write_bins(bins, scorer, card)
+    form["A1"] = f"Puntaje de crédito, modelo {version}"
+    form["A1"].font = Font(bold=True, size=14)
+    for column, text in enumerate(("Variable", "Valor (vacío: sin dato)", "Puntos"), start=1):
+        form.cell(_FIRST_ROW - 1, column, text).font = Font(bold=True)
+    for row, (feature, binning, points) in enumerate(
+        zip(scorer.features, card.binnings, card.points, strict=True), start=_FIRST_ROW
+    ):
+        form.cell(row, 1, f"{feature.es}{f' ({feature.unit})' if feature.unit else ''}")
+        form.cell(row, 3, _formula(f"B{row}", binning, points, places[binning.feature]))
+    last = _FIRST_ROW + len(card.binnings) - 1
+    for place, (text, value) in enumerate(
+        (
+            ("Puntos de base", card.base_points),
+            ("Puntaje", f"=C{last + 1}+SUM(C{_FIRST_ROW}:C{last})"),
+            ("Puntaje mínimo de aprobación", scorer.cutoff_points),
+            ("Propuesta del modelo", f'=IF(C{last + 2}>=C{last + 3},"aprobar","rechazar")'),
+        ),
+        start=last + 1,
+    ):
+        form.cell(place, 1, text).font = Font(bold=True)
+        form.cell(place, 3, value).font = Font(bold=True)
+    for table, widths in ((form, (70, 26, 14)), (bins, (60, 40, 10, 40))):
+        for column, width in enumerate(widths, start=1):
+            table.column_dimensions[get_column_letter(column)].width = width
+    return _saved(workbook)
+
+
+def _case(binning: Binning, points: list[int]) -> str:
+    column = _quoted(binning.feature)
+    if binning.type == "category":
+        whens = [f"WHEN {column} IS NULL THEN {points[0]}"]
+        for group, given in zip(binning.groups, points[2:], strict=True):
+            whens.append(f"WHEN {column} IN ({', '.join(map(_text, group))}) THEN {given}")
+        return f"CASE {' '.join(whens)} ELSE {points[1]} END"
+    value = f"CAST({column} AS {_NUMBER})"
+    whens = [f"WHEN {column} IS NULL OR {value} = {_number(float('nan'))} THEN {points[0]}"]
+    for code, given in zip(binning.special, points[1:], strict=False):
+        whens.append(f"WHEN {value} = {_number(code)} THEN {given}")
+    ranges = points[binning.ordered_from :]
+    for cut, given in zip(binning.cuts, ranges, strict=False):
+        whens.append(f"WHEN {value} < {_number(cut)} THEN {given}")
+    return f"CASE {' '.join(whens)} ELSE {ranges[-1]} END"
+
+
+def _number(value: float) -> str:
+    return f"CAST('{value!r}' AS {_NUMBER})"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _bins(binning: Binning, points: list[int]) -> list[dict[str, Any]]:
+    """Each bin with its points and what falls into it: categories, a special code, or from (with) to (without)."""
+    edges = [None, *binning.cuts, None]
+    found: list[dict[str, Any]] = []
+    for place, (bin_, given) in enumerate(zip(binning.bins, points, strict=True)):
+        told: dict[str, Any] = {"label": bin_.label, "points": given}
+        ordered = place - binning.ordered_from
+        if binning.type == "category" and ordered >= 0:
+            told["values"] = binning.groups[ordered]
+        elif binning.type == "number" and 0 < place < binning.ordered_from:
+            told["value"] = binning.special[place - 1]
+        elif binning.type == "number" and ordered >= 0:
+            told |= {"from": edges[ordered], "to": edges[ordered + 1]}
+        found.append(told)
+    return found
+
+
+def _write_bins(bins: Any, scorer: Scorer, card: Card) -> dict[str, tuple[int, int]]:
+    """The sheet of the card; first and last row of each categorical feature's values."""
+    bins.append(["Variable", "Tramo", "Puntos", "Categoría"])
+    for cell in bins[1]:
+        cell.font = Font(bold=True)
+    places = {}
+    for feature, binning, points in zip(scorer.features, card.binnings, card.points, strict=True):
+        first = bins.max_row + 1
+        for bin_, given in zip(binning.bins, points, strict=True):
+            values: list[str | None] = [None]
+            if binning.type == "category":
+                place = binning.bins.index(bin_) - 2
+                values = list(binning.groups[place]) if place >= 0 else [None]
+            for value in values:
+                bins.append([feature.es, bin_.label, given, value])
+        places[binning.feature] = (first, bins.max_row)
+    for row in bins.iter_rows(min_row=2):
+        for cell in (row[0], row[1], row[3]):
+            if cell.value is not None:
+                cell.data_type = "s"  # also where it begins with =
+    return places
+
+
+def _formula(cell: str, binning: Binning, points: list[int], rows: tuple[int, int]) -> str:
+    if binning.type == "category":
+        values, given = (f"Tarjeta!${column}${rows[0]}:${column}${rows[1]}" for column in "DC")
+        same = f"EXACT({values},{cell})"
+        return f'=IF({cell}="",{points[0]},IF(SUMPRODUCT(--{same})=0,{points[1]},SUMPRODUCT({same}*{given})))'
+    ranges = points[binning.ordered_from :]
+    starts = ";".join(["-1E+307", *(repr(cut) for cut in binning.cuts)])
+    looked_up = f"LOOKUP({cell},{{{starts}}},{{{';'.join(map(str, ranges))}}})"
+    for code, special in reversed(list(zip(binning.special, points[1:], strict=False))):
+        looked_up = f"IF({cell}={code!r},{special},{looked_up})"
+    return f'=IF({cell}="",{points[0]},{looked_up})'
+
+
+def _saved(workbook: Any) -> bytes:
+    """The workbook's bytes, without the time of writing."""
+    written, again = io.BytesIO(), io.BytesIO()
+    workbook.save(written)
+    with zipfile.ZipFile(written) as source, zipfile.ZipFile(again, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            if name != "docProps/core.xml":
+                target.writestr(zipfile.ZipInfo(name, _SAME_DAY), source.read(name))
+                continue
+            kept = zipfile.ZipInfo(name, _SAME_DAY)
+            target.writestr(kept, _without_times(source.read(name)))
+    return again.getvalue()
+
+
+def _without_times(properties: bytes) -> bytes:
+    head, _, rest = properties.partition(b"<dcterms:created")
+    return head + rest.rpartition(b"</dcterms:modified>")[2] if rest else properties

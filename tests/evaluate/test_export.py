@@ -1,0 +1,135 @@
+"""A card that left Quipu gives the very points of the card: as SQL in DuckDB, as JSON, as an Excel sheet."""
+
+import io
+import json
+import math
+
+import duckdb
+import numpy as np
+import openpyxl
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.credit.binning import fit_binning
+from components.credit.calibration import Scaling
+from components.credit.dictionary import Feature
+from components.credit.errors import InputError
+from components.credit.export import document, exported, sheet, sql
+from components.credit.scorecard import Card
+from components.credit.scorer import Scorer
+
+FEATURES = [
+    Feature("days late", "number", "d", "días", "loans", "late_payments", special=[-1.0, 999.0]),
+    Feature("ratio", "number", "r", "razón", "bureau", "debt_level"),
+    Feature('o"dd', "category", "s", "sector", "borrowers", "business"),
+]
+SECTORS = ["comercio", "d'Arte", "=agro", "pesca"]
+
+
+def made_card(seed: int) -> tuple[Card, list[float]]:
+    """A card with random cuts, and the values at and around each of them."""
+    random = np.random.default_rng(seed)
+    n = 600
+    columns = {
+        "days late": random.choice([np.nan, -1.0, 999.0, *random.normal(20, 30, 40)], n),
+        "ratio": np.where(random.random(n) < 0.1, np.nan, random.lognormal(size=n) / 3),
+        'o"dd': random.choice(np.array([None, *SECTORS], dtype=object), n),
+    }
+    risk = np.nan_to_num(columns["ratio"]) + (columns['o"dd'] == "pesca") + 0.01 * np.nan_to_num(columns["days late"])
+    bad = (random.random(n) < 1 / (1 + np.exp(1.5 - risk))).astype(np.int64)
+    binnings = [fit_binning(feature, columns[feature.name], bad, 6, 0.03) for feature in FEATURES]
+    points = [[int(value) for value in random.integers(-40, 40, len(binning.bins))] for binning in binnings]
+    cuts = [cut for binning in binnings for cut in binning.cuts]
+    edges = [value for cut in cuts for value in (cut, math.nextafter(cut, -math.inf), math.nextafter(cut, math.inf))]
+    return Card(Scaling(600, 30, 20), 512, binnings, points), edges
+
+
+def points_in_duckdb(card: Card, rows: pd.DataFrame) -> list[int]:
+    with duckdb.connect() as connection:
+        connection.register("applicants", rows)
+        return [found[0] for found in connection.execute(f"SELECT {sql(card)} FROM applicants").fetchall()]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sql_gives_the_cards_points_at_every_edge(seed: int):
+    card, edges = made_card(seed)
+    numbers = [*edges, np.nan, -1.0, 999.0, 0.0, -0.0, 5e-324, 1e308, -1e308, np.inf, -np.inf]
+    names = [None, *SECTORS, "nueva", "", "COMERCIO"]
+    random = np.random.default_rng(seed)
+    rows = pd.DataFrame(
+        {
+            "days late": [*numbers, *random.choice(numbers, 300)],
+            "ratio": [*reversed(numbers), *random.choice(numbers, 300)],
+            'o"dd': np.resize(np.array(names, dtype=object), len(numbers) + 300),
+        }
+    )
+    expected = card.base_points + card.feature_points(rows).sum(axis=1)
+    assert points_in_duckdb(card, rows) == expected.tolist()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(), st.floats(), st.none() | st.sampled_from(SECTORS) | st.text(max_size=4))
+def test_sql_gives_the_cards_points_of_any_row(late: float, ratio: float, sector: str | None):
+    card, _ = made_card(7)
+    rows = pd.DataFrame({"days late": [late], "ratio": [ratio], 'o"dd': np.array([sector], dtype=object)})
+    expected = card.base_points + card.feature_points(rows).sum(axis=1)
+    assert points_in_duckdb(card, rows) == expected.tolist()
+
+
+def test_sql_takes_whole_numbers_and_nulls():
+    card, _ = made_card(1)
+    rows = pd.DataFrame({"days late": [-1.0, 12, np.nan], "ratio": [0.0, 1, 2], 'o"dd': ["pesca", None, "comercio"]})
+    expected = (card.base_points + card.feature_points(rows).sum(axis=1)).tolist()
+    with duckdb.connect() as connection:
+        connection.register("given", rows)
+        whole = (
+            'SELECT CAST("days late" AS DECIMAL(9, 2)) AS "days late", CAST(ratio AS INTEGER) AS ratio, "o""dd" FROM '
+            '(SELECT * REPLACE (CASE WHEN isnan("days late") THEN NULL ELSE "days late" END AS "days late") '
+            "FROM given)"
+        )
+        found = connection.execute(f"SELECT {sql(card)} FROM ({whole})").fetchall()
+    assert [row[0] for row in found] == expected
+
+
+def scorer_of(card: Card) -> Scorer:
+    from components.credit.calibration import Calibration
+
+    return Scorer("scorecard", tuple(FEATURES), card, Calibration(), card.scaling, 0.1, (0.05, 0.1, 0.2, 0.4), {})
+
+
+def test_json_holds_every_bin_with_its_points_and_bounds():
+    card, _ = made_card(2)
+    told = json.loads(document(scorer_of(card), "abc"))
+    assert (told["version"], told["base_points"], told["scaling"]["pdo"]) == ("abc", 512, 20)
+    for feature, binning, points in zip(told["features"], card.binnings, card.points, strict=True):
+        assert [bin_["points"] for bin_ in feature["bins"]] == points
+        bounds = [bin_["from"] for bin_ in feature["bins"] if "from" in bin_]
+        assert bounds[1:] == binning.cuts
+    assert [bin_["value"] for bin_ in told["features"][0]["bins"] if "value" in bin_] == [-1, 999]
+
+
+def test_the_sheet_holds_the_card_and_its_formulas_look_up_its_points():
+    card, _ = made_card(3)
+    scorer = scorer_of(card)
+    workbook = openpyxl.load_workbook(io.BytesIO(sheet(scorer, "abc")))
+    form, bins = workbook["Calcular"], workbook["Tarjeta"]
+    formulas = [form.cell(row, 3).value for row in range(4, 7)]
+    ranges = card.points[0][3:]
+    assert f"{{{';'.join(map(str, ranges))}}}" in formulas[0]
+    assert all(repr(cut) in formulas[0] for cut in card.binnings[0].cuts)
+    assert "B4=-1.0" in formulas[0]
+    assert formulas[0].startswith(f'=IF(B4="",{card.points[0][0]},')
+    assert "EXACT(Tarjeta!$D$" in formulas[2]
+    texts = [(row[3].value, row[3].data_type) for row in bins.iter_rows(min_row=2) if row[3].value]
+    assert set(texts) == {(name, "s") for name in SECTORS}
+    assert form.cell(7, 3).value == 512
+    assert form.cell(9, 3).value == scorer.cutoff_points
+    assert sheet(scorer, "abc") == sheet(scorer, "abc")
+
+
+def test_trees_are_no_card(scorers: dict[str, Scorer]):
+    with pytest.raises(InputError, match="no card to export"):
+        exported(scorers["xgboost"], "abc", "sql")
+    assert exported(scorers["scorecard"], "abc", "json").startswith(b"{")
