@@ -61,6 +61,9 @@ build/peers/%/.ready: tests/benchmarks/peers/%.txt
 benchmark-serving: $(READY) $(SERVING_PEERS:%=build/peers/%/.ready) ## Requests a second of the scorer beside KServe, MLServer and BentoML
 	@$(BIN)/python tests/benchmarks/serving.py
 
+benchmark-batch: $(READY) ## Seconds and memory of batch scoring beside pandas with XGBoost, on 5 million rows
+	@$(BIN)/python tests/benchmarks/batch.py
+
 benchmark-quality: $(READY) $(QUALITY_PEERS:%=build/peers/%/.ready) ## AUC, KS and Brier of our models beside their peers on public sets
 	@$(BIN)/python tests/benchmarks/quality.py
 
@@ -75,4 +78,4 @@ constraints: $(READY) ## Pin the newest versions that fit together
 clean: ## Remove .venv, runs and build results
 	rm -rf .venv .venv-airflow runs build
 
-.PHONY: help setup run test e2e lint images peers benchmark-serving benchmark-quality airflow-setup airflow-test compile constraints clean
+.PHONY: help setup run test e2e lint images peers benchmark-serving benchmark-batch benchmark-quality airflow-setup airflow-test compile constraints clean
