@@ -58,6 +58,8 @@ class Limits(Struct, forbid_unknown_fields=True, frozen=True):
         single_feature_auc: AUC from which a single feature is held to be a leak.
         repeated_rows_share: Greatest share of applications whose features all repeat another's.
         leakage_reason: Why a run goes on although a leak was found; it is kept in the report.
+        approval_ratio: Least ratio of a protected group's approval rate to that of the attribute's largest group; a
+            run stops where a group is below it beyond chance. Null only reports.
     """
 
     quarantined_share: Share = 0.05
@@ -65,6 +67,7 @@ class Limits(Struct, forbid_unknown_fields=True, frozen=True):
     single_feature_auc: Share = 0.95
     repeated_rows_share: Share = 0.10
     leakage_reason: str = ""
+    approval_ratio: Share | None = None
 
 
 class Search(Struct, forbid_unknown_fields=True, frozen=True):

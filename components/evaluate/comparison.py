@@ -32,9 +32,10 @@ from components.evaluate.figures import (
     resampled,
     strategy_row,
 )
-from components.evaluate.groups import fairness_rows, segment_rows
+from components.evaluate.groups import attribute_rows, fairness_rows, refuse_unfair, segment_rows
 from components.evaluate.inclusion import inclusion
 from components.evaluate.scored import inputs_of_sample, score_sample
+from components.evaluate.stability import calibration_rows, input_rows
 from components.evaluate.swaps import rule_rows, swap_sets
 
 _SHIFT_BINS = 10
@@ -122,6 +123,8 @@ def compare(
     explained = inputs_of_sample(features, scorers, "test", len(test), _EXPLAINED_ROWS, store)
     importance = _importance(scorers, {str(name): column for name, column in explained.items()})
     groups, left_out = fairness_rows(test, choice.champion, champion.cutoff, confidence)
+    refuse_unfair(groups, config.limits)
+    held_now = inputs_of_sample(features, {choice.champion: champion}, "test", len(test), _BASELINE_ROWS, store)
     progress.report("inclusion and money", rows=len(test), share=0.85)
     day = datetime.date.fromisoformat(features.as_of)
     included = inclusion(
@@ -194,7 +197,16 @@ def compare(
         },
         "swaps": swap_sets(decided, choice.champion, champion.cutoff, confidence),
         "rules": rule_rows(test, in_force(rules, day), choice.champion, champion.cutoff, confidence),
-        "fairness": {"model": choice.champion, "groups": groups, "left_out": left_out},
+        "fairness": {
+            "model": choice.champion,
+            "groups": groups,
+            "left_out": left_out,
+            "attributes": attribute_rows(test, choice.champion, champion.cutoff),
+        },
+        "stability": {
+            "inputs": input_rows(champion, held_now, confidence),
+            "calibration": calibration_rows(test, choice.champion, confidence),
+        },
     }
     fpr, tpr, thresholds = shown[choice.champion].roc
     return Comparison(

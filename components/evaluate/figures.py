@@ -11,6 +11,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from components.credit import metrics
 from components.credit.drift import quantile_edges
 from components.credit.metrics import Array
+from components.evaluate.stability import light
 
 # Samples of borrowers for the intervals; a large book's are narrow, so that fewer do.
 _REPLICATES, _REPLICATES_OF_MANY, _MANY_ROWS = 500, 200, 100_000
@@ -174,8 +175,6 @@ def grade_rows(outcomes: Outcomes, band: list[str], confidence: float) -> list[d
         n, bads = int(within.sum()), int(outcomes.bad[within].sum())
         predicted = float(outcomes.probability[within].mean())
         low, high = metrics.jeffreys(bads, n, confidence)
-        p_value = float(metrics.jeffreys_test(bads, n, predicted))
-        amber = 1 - confidence
         found.append(
             {
                 "band": name,
@@ -185,8 +184,7 @@ def grade_rows(outcomes: Outcomes, band: list[str], confidence: float) -> list[d
                 "observed": bads / n,
                 "low": float(low),
                 "high": float(high),
-                "p_value": p_value,
-                "light": "green" if p_value >= amber else "amber" if p_value >= amber / 5 else "red",
+                **light(bads, n, predicted, confidence),
             }
         )
     return found

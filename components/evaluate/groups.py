@@ -4,10 +4,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from fairlearn.metrics import demographic_parity_ratio, equalized_odds_difference
 from scipy import stats
 
 from components.credit import metrics
+from components.credit.config import Limits
+from components.credit.errors import GateStopped
 from components.evaluate.scored import PROTECTED
+from components.evaluate.stability import light
 
 LEAST_ROWS = 100
 _LEAST_OF_A_CLASS = 5
@@ -50,7 +54,8 @@ def fairness_rows(rows: pd.DataFrame, model: str, cutoff: float, confidence: flo
     Returns:
         First a row a group: ``attribute``, ``group``, ``n``, ``bads``, ``bad_rate``, ``approval_rate``,
         ``bad_rate_approved`` and ``goods_declined`` (share of the good payers who are declined) with their intervals,
-        ``auc``; ``ratio`` of its approval rate to that of the attribute's largest group, and ``review``: whether
+        ``predicted`` with the ``p_value`` and ``light`` of Jeffreys' backtest, ``auc``; ``ratio`` of its approval
+        rate to that of the attribute's largest group, and ``review``: whether
         that ratio is under four fifths and not by chance. Then the groups left out, with their ``n``.
     """
     told: list[Row] = []
@@ -75,11 +80,62 @@ def fairness_rows(rows: pd.DataFrame, model: str, cutoff: float, confidence: flo
     return told, left_out
 
 
+def attribute_rows(rows: pd.DataFrame, model: str, cutoff: float) -> list[Row]:
+    """Fairlearn's measures of each protected attribute, over its groups of at least a hundred rows.
+
+    Returns:
+        ``attribute``, ``n``, ``demographic_parity_ratio`` (least approval rate over the greatest) and
+        ``equalized_odds_difference`` (greatest gap of the shares of goods, or of bads, that are approved).
+    """
+    found = []
+    for column in [name for name in rows.columns if name.startswith(PROTECTED)]:
+        large = [part.assign(group=value) for value, part in _parts(rows, column) if len(part) >= LEAST_ROWS]
+        if len(large) < 2:
+            continue
+        judged = pd.concat(large)
+        good, approved = 1 - judged["bad"], (judged[f"probability_{model}"] <= cutoff).astype(int)
+        if good.groupby(judged["group"]).nunique().min() < 2:
+            continue
+        given = {"y_true": good, "y_pred": approved, "sensitive_features": judged["group"]}
+        found.append(
+            {
+                "attribute": column.removeprefix(PROTECTED),
+                "n": len(judged),
+                "demographic_parity_ratio": float(demographic_parity_ratio(**given)),
+                "equalized_odds_difference": float(equalized_odds_difference(**given)),
+            }
+        )
+    return found
+
+
+def refuse_unfair(groups: list[Row], limits: Limits) -> None:
+    """Stop the run where a group's approval ratio is below the configured one beyond chance.
+
+    Raises:
+        GateStopped: There is such a group.
+    """
+    if limits.approval_ratio is None:
+        return
+    below = [
+        f"{row['attribute']} {row['group']} ({row['ratio'] or 0:.2f} on {row['n']:,} applications)"
+        for row in groups
+        if (row["review"] and row["ratio"] is None) or (row["ratio_high"] or 1) < limits.approval_ratio
+    ]
+    if below:
+        raise GateStopped(
+            f"The champion approves too few of {', '.join(below)} against the largest group (limits.approval_ratio is "
+            f"{limits.approval_ratio:g}); look at the features that stand for the group, or set the limit otherwise."
+        )
+
+
 def _treatment(part: pd.DataFrame, largest: pd.DataFrame, model: str, cutoff: float, confidence: float) -> Row:
     approved = part[f"probability_{model}"].to_numpy() <= cutoff
     bad = part["bad"].to_numpy() == 1
+    predicted = float(part[f"probability_{model}"].mean())
     return {
         **_bad_rate(part, confidence),
+        "predicted": predicted,
+        **light(int(bad.sum()), len(part), predicted, confidence),
         **_share("approval_rate", int(approved.sum()), len(part), confidence),
         **_share("bad_rate_approved", int((bad & approved).sum()), int(approved.sum()), confidence),
         **_share("goods_declined", int((~bad & ~approved).sum()), int((~bad).sum()), confidence),

@@ -62,6 +62,8 @@ def model_card(comparison: Comparison) -> dict[str, Any]:
         ],
         "cutoff": {"probability": found["cutoff"], "points": found["cutoff_points"]},
         "stability": found["psi"],
+        "inputs_shift": decision["stability"]["inputs"],
+        "calibration_by_part": decision["stability"]["calibration"],
         "grades": found["grades"],
         "fairness": decision["fairness"],
         "inclusion": decision["inclusion"],

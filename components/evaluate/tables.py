@@ -41,6 +41,9 @@ def tables(comparison: Comparison) -> dict[str, list[Row]]:
             for name, of_model in row["models"].items()
         ],
         "fairness": decision["fairness"]["groups"],
+        "fairness_attributes": decision["fairness"]["attributes"],
+        "input_shift": decision["stability"]["inputs"],
+        "calibration_by_part": decision["stability"]["calibration"],
         "inclusion": _inclusion(decision["inclusion"]),
         "profit": _profit(decision["money"]),
         "swaps": [{"against": swap["against"], **cell} for swap in decision["swaps"] for cell in swap["cells"]],
