@@ -126,6 +126,9 @@ def _settings(folder: Path, port: int, clock: bool) -> dict[str, str]:
         "AIRFLOW__API__BASE_URL": page,
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        # The web server answers late while a training takes all cores, and a task must not fail of that.
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+        "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "20",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW__OPENLINEAGE__DISABLED": "True",
         "NO_PROXY": "127.0.0.1",

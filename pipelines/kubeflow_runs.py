@@ -151,8 +151,9 @@ class Runs:
                 states[started[1]] = "RUNNING"
             elif finished := _FINISHED.fullmatch(line):
                 states[finished[1]] = _TASK_STATES[finished[2]]
-        if run.state in ENDED:  # what was interrupted has no end in the log
-            states = {name: "FAILED" if state == "RUNNING" else state for name, state in states.items()}
+        if run.state in ENDED:  # the end of what was interrupted, or ran beside others, may be missing in the log
+            last = "SUCCEEDED" if run.state == "SUCCEEDED" else "FAILED"
+            states = {name: last if state == "RUNNING" else state for name, state in states.items()}
         return states
 
     def task_log(self, run: Run, task: str) -> str:

@@ -22,7 +22,7 @@ SMALL = """
 search: {folds: 3, forest_candidates: 2, xgboost_candidates: 3}
 limits: {least_bads: 20}
 """
-UP_SECONDS, TRAINED_SECONDS, SEEN_SECONDS = 600, 600, 120  # on a busy machine
+UP_SECONDS, TRAINED_SECONDS, SEEN_SECONDS = 600, 900, 120  # on a busy machine
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no browser: apt-get install chromium"),
