@@ -66,7 +66,7 @@ def test_the_dags_give_the_compiled_pipelines_what_they_take(bag: Any) -> None:
     specs = [next(yaml.safe_load_all(path.read_text())) for path in PIPELINES.glob("*.yaml")]
     compiled = {spec["pipelineInfo"]["name"]: parameters_of_spec(spec) for spec in specs}
     for task in (task for dag in bag.dags.values() for task in dag.tasks):
-        if isinstance(task, KfpRunPipelineOperator) and task.pipeline_name in compiled:
+        if isinstance(task, KfpRunPipelineOperator):
             check_parameters(task.parameters, compiled[task.pipeline_name], task.pipeline_name)
 
 
