@@ -7,6 +7,7 @@ is the registry beside the cluster that is made here.
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -51,8 +52,8 @@ def admin() -> Iterator[Kubectl]:
 
 
 @pytest.fixture(scope="session")
-def registry(admin: Kubectl) -> str:
-    """The registry as the nodes name it, with the scorer's and MinIO's images in it."""
+def images(admin: Kubectl) -> dict[str, str]:
+    """The scorer's and MinIO's images in the registry, as the nodes name them."""
     push = os.environ.get("QUIPU_E2E_PUSH", "127.0.0.1:5000")
     engine = next((name for name in ("podman", "docker") if shutil.which(name)), None)
     if engine is None:
@@ -62,13 +63,20 @@ def registry(admin: Kubectl) -> str:
     authority = Path(os.environ.get("CA", "/etc/ssl/certs/ca-certificates.crt"))
     network = ["--network", "host"] if engine == "podman" else []
     secret = ["--secret", f"id=ca,src={authority}"] if authority.is_file() else []
-    scorer, minio = f"{push}/quipu/scorer:dev", f"{push}/quipu/minio:dev"
+    scorer, minio = "localhost/quipu/scorer:e2e", "localhost/quipu/minio:e2e"
     dockerfile = ["--file", str(ROOT / "images" / "Dockerfile"), "--target", "scorer"]
     run([*build, *network, *secret, *dockerfile, "--tag", scorer, str(ROOT)], 900)
     run([*build, "--file", str(SCRIPTS.parent / "minio.Dockerfile"), "--tag", minio, str(HOME / "bin")], 300)
-    for image in (scorer, minio):
-        run([engine, "push", "--quiet", *(["--tls-verify=false"] if engine == "podman" else []), image], 300)
-    return os.environ.get("QUIPU_E2E_PULL", "registry.local:5000")
+    images = {}
+    for built in (scorer, minio):
+        name = built.split(":")[0].removeprefix("localhost/")
+        # Tags by content: a node does not pull again what it has under a tag.
+        tag = run([engine, "image", "inspect", "--format", "{{.Id}}", built]).strip().removeprefix("sha256:")[:12]
+        run([engine, "tag", built, f"{push}/{name}:{tag}"])
+        insecure = ["--tls-verify=false"] if engine == "podman" else []
+        run([engine, "push", "--quiet", *insecure, f"{push}/{name}:{tag}"], 300)
+        images[name] = f"{os.environ.get('QUIPU_E2E_PULL', 'registry.local:5000')}/{name}:{tag}"
+    return images
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +86,7 @@ def keys() -> tuple[str, str]:
 
 
 @pytest.fixture(scope="session")
-def installed(admin: Kubectl, registry: str, keys: tuple[str, str]) -> Iterator[Kubectl]:
+def installed(admin: Kubectl, images: dict[str, str], keys: tuple[str, str]) -> Iterator[Kubectl]:
     """kubectl, with the development overlay applied and MinIO set up."""
     admin("apply", "--filename", str(ROOT / "manifests" / "overlays" / "dev" / "namespace.yaml"))
     try:
@@ -87,7 +95,7 @@ def installed(admin: Kubectl, registry: str, keys: tuple[str, str]) -> Iterator[
         values |= {"verify-key": {"verify.pem": keys[1]}}
         admin.apply(*({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": NAMESPACE},
                        "stringData": data} for name, data in values.items()))  # fmt: skip
-        admin("apply", "--server-side", "--filename", "-", given=overlay("dev", registry))
+        admin("apply", "--server-side", "--filename", "-", given=overlay("dev", images))
         admin("wait", "--for=condition=complete", "job/minio-setup", "--timeout=180s", seconds=200)
         yield admin
     finally:
@@ -95,10 +103,12 @@ def installed(admin: Kubectl, registry: str, keys: tuple[str, str]) -> Iterator[
             admin("delete", "namespace", NAMESPACE, "--wait=false")
 
 
-def overlay(name: str, registry: str = "registry.local:5000") -> str:
-    """An overlay's objects, with images from the registry of the tests."""
+def overlay(name: str, images: dict[str, str]) -> str:
+    """An overlay's objects, with the images of the tests."""
     rendered = run(["kubectl", "kustomize", str(ROOT / "manifests" / "overlays" / name)])
-    return rendered.replace("registry.local:5000", registry)
+    for image, reference in images.items():
+        rendered = re.sub(rf"image: \S*{image}\S*", f"image: {reference}", rendered)
+    return rendered
 
 
 @pytest.fixture(scope="session")
@@ -164,9 +174,9 @@ def _whole(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "installed" in request.fixturenames:
         kubectl: Kubectl = request.getfixturevalue("installed")
-        selector = kubectl.get("service", "scorer")["spec"]["selector"]
+        selector = kubectl.get("service", "scorer")["spec"].get("selector", {})
         slot = selector.get("quipu.pe/slot")
-        if slot:
+        if slot and kubectl.get("deployment", f"scorer-{slot}")["status"].get("readyReplicas"):
             until(
                 lambda: kubectl.get("deployment", f"scorer-{slot}")["status"].get("availableReplicas"),
                 f"the answering side {slot}",

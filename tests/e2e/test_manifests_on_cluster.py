@@ -1,11 +1,12 @@
 """What the API server says of the manifests."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e.conftest import ROOT, overlay
-from tests.e2e.kubectl import Kubectl
+from tests.e2e.kubectl import NAMESPACE, Kubectl, run
 
 # Kinds that the operators of Prometheus and KServe bring.
 BROUGHT = {
@@ -38,18 +39,31 @@ def kinds(installed: Kubectl) -> None:
         installed("wait", "--for=condition=Established", f"customresourcedefinition/{name}", "--timeout=60s")
 
 
+@pytest.fixture(scope="module")
+def empty(installed: Kubectl) -> Iterator[str]:
+    """A namespace with nothing in it, since an overlay may not turn into another."""
+    name = f"{NAMESPACE}-dry-run"
+    installed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    yield name
+    installed("delete", "namespace", name, "--wait=false")
+
+
 @pytest.mark.usefixtures("kinds")
 @pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "manifests" / "overlays").iterdir()))
-def test_the_api_server_takes_every_object_of_an_overlay(installed: Kubectl, registry: str, name: str) -> None:
-    answered = installed(
-        "apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", given=overlay(name, registry)
+def test_the_api_server_takes_every_object_of_an_overlay(
+    installed: Kubectl, empty: str, images: dict[str, str], name: str
+) -> None:
+    rendered = overlay(name, images).replace(f"namespace: {NAMESPACE}\n", f"namespace: {empty}\n")
+    answered = run(
+        ["kubectl", "--kubeconfig", installed.kubeconfig, "apply", "--server-side", "--dry-run=server", "-f", "-"],
+        given=rendered,
     )
     assert "deployment.apps/scorer-blue" in answered
 
 
-def test_the_setup_job_may_run_twice(installed: Kubectl, registry: str) -> None:
+def test_the_setup_job_may_run_twice(installed: Kubectl, images: dict[str, str]) -> None:
     installed("delete", "job", "minio-setup", "--ignore-not-found")
-    installed("apply", "--server-side", "-f", "-", given=overlay("dev", registry))
+    installed("apply", "--server-side", "-f", "-", given=overlay("dev", images))
     installed("wait", "--for=condition=complete", "job/minio-setup", "--timeout=120s", seconds=150)
     assert "in place" in installed("logs", "job/minio-setup")
 

@@ -52,13 +52,13 @@ def answering(cluster: Cluster) -> tuple[str, str]:
 
 
 @contextmanager
-def load(kubectl: Kubectl, registry: str, model: Candidate) -> Iterator[dict[str, Any]]:
+def load(kubectl: Kubectl, images: dict[str, str], model: Candidate) -> Iterator[dict[str, Any]]:
     """Requests without a pause; what they saw is there at the end."""
     script = (Path(__file__).parent / "load.py").read_text()
     secure = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     container = {
         "name": "load",
-        "image": f"{registry}/quipu/scorer:dev",
+        "image": images["quipu/scorer"],
         "command": ["python", "-c", script],
         "env": [{"name": "BODY", "value": request(model.scorer, trial_rows(model.scorer)).decode()}],
         "securityContext": secure,
@@ -98,10 +98,10 @@ def test_the_first_model_is_deployed_from_nothing(cluster: Cluster, store: Store
 
 
 def test_a_switch_and_a_rollback_under_load_fail_no_request(
-    cluster: Cluster, installed: Kubectl, registry: str, store: Store, make: Make, keys: Keys
+    cluster: Cluster, installed: Kubectl, images: dict[str, str], store: Store, make: Make, keys: Keys
 ) -> None:
     first, second = make(1), make(2)
-    with load(installed, registry, first) as seen:
+    with load(installed, images, first) as seen:
         deploy(second, store)
         assert answering(cluster) == ("blue", second.version)
         until(lambda: f"answered by {second.version}" in installed("logs", "load"), "an answer of the second")
@@ -118,13 +118,13 @@ def test_a_switch_and_a_rollback_under_load_fail_no_request(
 
 
 def test_a_pod_killed_under_load_fails_no_request(
-    cluster: Cluster, installed: Kubectl, registry: str, make: Make
+    cluster: Cluster, installed: Kubectl, images: dict[str, str], make: Make
 ) -> None:
     slot, _ = answering(cluster)
     installed("scale", f"deployment/scorer-{slot}", "--replicas=2")
     until(lambda: cluster.side(slot).ready, "two pods")
     pods = installed("get", "pods", "-l", f"quipu.pe/slot={slot}", "-o", "name").split()
-    with load(installed, registry, make(1)) as seen:
+    with load(installed, images, make(1)) as seen:
         installed("delete", pods[0], "--wait=true")
         until(lambda: cluster.side(slot).ready, "two pods again")
     installed("scale", f"deployment/scorer-{slot}", "--replicas=1")
@@ -132,11 +132,11 @@ def test_a_pod_killed_under_load_fails_no_request(
 
 
 def test_the_manifests_applied_again_undo_nothing(
-    cluster: Cluster, installed: Kubectl, registry: str, store: Store
+    cluster: Cluster, installed: Kubectl, images: dict[str, str], store: Store
 ) -> None:
     before = answering(cluster)
     sides = [cluster.side(slot).generation for slot in SLOTS]
-    installed("apply", "--server-side", "--force-conflicts", "--filename", "-", given=overlay("dev", registry))
+    installed("apply", "--server-side", "--force-conflicts", "--filename", "-", given=overlay("dev", images))
     assert answering(cluster) == before
     assert [cluster.side(slot).generation for slot in SLOTS] == sides
 

@@ -1,0 +1,69 @@
+"""Every overlay renders, and is what Kubernetes takes."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+OVERLAYS = sorted(path.name for path in (ROOT / "manifests" / "overlays").iterdir())
+# Kinds of operators, whose schemas Kubernetes does not know.
+BROUGHT = ("monitoring.coreos.com", "serving.kserve.io")
+
+
+def rendered(folder: Path) -> list[dict[str, Any]]:
+    kustomize = ["kubectl", "kustomize"] if shutil.which("kubectl") else ["kustomize", "build"]
+    if not shutil.which(kustomize[0]):
+        pytest.skip("neither kubectl nor kustomize is here")
+    made = subprocess.run([*kustomize, str(folder)], capture_output=True, text=True, timeout=60, check=False)
+    assert made.returncode == 0, made.stderr
+    return list(yaml.safe_load_all(made.stdout))
+
+
+@pytest.fixture(scope="module", params=OVERLAYS)
+def objects(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
+    """The objects of an overlay."""
+    return rendered(ROOT / "manifests" / "overlays" / request.param)
+
+
+def pods(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [one["spec"]["template"]["spec"] for one in objects if "template" in one.get("spec", {})]
+
+
+def test_every_object_is_valid_strictly(objects: list[dict[str, Any]]) -> None:
+    for one in objects:
+        if not one["apiVersion"].startswith(BROUGHT):
+            kubernetes_validate.validate(one, "1.37", strict=True)
+
+
+def test_every_pod_is_restricted(objects: list[dict[str, Any]]) -> None:
+    assert pods(objects)
+    for spec in pods(objects):
+        assert spec["securityContext"]["runAsNonRoot"]
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["automountServiceAccountToken"] is False
+        for container in spec["containers"]:
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
+            assert container["securityContext"]["readOnlyRootFilesystem"]
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+            assert set(container["resources"]) == {"requests", "limits"}
+
+
+def test_tags_are_the_overlays(objects: list[dict[str, Any]]) -> None:
+    images = [container["image"] for spec in pods(objects) for container in spec["containers"]]
+    assert not [image for image in images if ":" not in image.rpartition("/")[2]]
+    base = "".join(path.read_text() for path in (ROOT / "manifests" / "base").rglob("*.yaml"))
+    assert not [line for line in base.splitlines() if "image:" in line and ":" in line.partition("image:")[2]]
+
+
+def test_what_the_deploy_stage_changes_is_not_said(objects: list[dict[str, Any]]) -> None:
+    for one in objects:
+        if one["kind"] == "Deployment" and one["metadata"]["name"].startswith("scorer-"):
+            assert "replicas" not in one["spec"]
+            assert "QUIPU_MODEL_VERSION" not in str(one)
+        if one["kind"] == "Service" and one["metadata"]["name"] in ("scorer", "scorer-preview"):
+            assert "selector" not in one["spec"]
