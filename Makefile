@@ -67,8 +67,9 @@ benchmark-batch: $(READY) ## Seconds and memory of batch scoring beside pandas w
 benchmark-quality: $(READY) $(QUALITY_PEERS:%=build/peers/%/.ready) ## AUC, KS and Brier of our models beside their peers on public sets
 	@$(BIN)/python tests/benchmarks/quality.py
 
-compile: $(READY) ## Compile the components and pipelines to YAML again
+compile: $(READY) ## Compile components and pipelines to YAML, and dashboards to JSON, again
 	$(BIN)/python -m pipelines.compiled
+	$(BIN)/python -m pipelines.dashboards
 
 constraints: $(READY) ## Pin the newest versions that fit together
 	$(BIN)/pip install --quiet --disable-pip-version-check uv

@@ -97,15 +97,7 @@ def operators() -> dashboard.Dashboard:
                 "{{version}} {{family}}",
             )
         )
-        .with_panel(
-            _lines(
-                "Spool",
-                "short",
-                "Decisions that are not in the store yet, and lost ones.",
-                waiting="sum(quipu_spool_decisions)",
-                lost="sum(increase(quipu_decisions_lost_total[1h]))",
-            )
-        )
+        .with_panel(_by("Spool", "bytes", "Decisions that are not in the store yet.", "quipu_spool_bytes", "{{pod}}"))
         .with_panel(_by("Memory", "bytes", "Of each scorer.", "process_resident_memory_bytes", "{{pod}}"))
         .with_panel(
             _by(
