@@ -16,7 +16,9 @@ import numpy as np
 from msgspec import Struct
 
 from components.credit.calibration import Floats, Integers
+from components.credit.config import ManualBins
 from components.credit.dictionary import Feature
+from components.credit.errors import InputError
 from components.credit.segments import Trend, best_segments
 
 
@@ -143,12 +145,41 @@ def fit_binning(feature: Feature, column: Any, bad: Integers, most: int, least_s
     return _weighed(binning, binning.index(column), bad)
 
 
+def set_binning(feature: Feature, column: Any, bad: Integers, manual: ManualBins) -> Binning:
+    """The bins that people set for a feature, with the counts and weights of evidence of the rows.
+
+    Raises:
+        InputError: They do not fit the feature's type, cuts do not ascend, or a category stands in two groups.
+    """
+    named = [category for group in manual.groups for category in group]
+    wrong = manual.groups if feature.type == "number" else manual.cuts
+    if wrong or not (manual.cuts or manual.groups):
+        raise InputError(
+            f"scorecard.manual_bins.{feature.name} is a {feature.type}; give "
+            f"{'cuts' if feature.type == 'number' else 'groups'} and nothing else."
+        )
+    if sorted(set(manual.cuts)) != manual.cuts or len(set(named)) != len(named):
+        raise InputError(
+            f"scorecard.manual_bins.{feature.name} needs cuts in ascending order, and each category in one group."
+        )
+    if feature.type == "number":
+        binning = _ranges(feature, "free", [float(cut) for cut in manual.cuts])
+    else:
+        binning = _grouped(feature, "free", [sorted(group) for group in manual.groups])
+    return _weighed(binning, binning.index(column), bad)
+
+
 def _fit_number(feature: Feature, values: Floats, bad: Integers, most: int, least: int) -> Binning:
     special = sorted(set(feature.special))
     amounts = ~np.isnan(values) & ~np.isin(values, special)
     lower, upper, rows, bads = _fine_bins(values[amounts], bad[amounts])
     trend, starts = _best_trend(feature, rows, bads, least, most)
     cuts = [short_number(upper[start - 1], lower[start]) for start in starts[1:]]
+    return _ranges(feature, trend, cuts)
+
+
+def _ranges(feature: Feature, trend: Trend, cuts: list[float]) -> Binning:
+    special = sorted(set(feature.special))
     edges = [_text(cut) for cut in cuts]
     labels = [MISSING, *(_text(code) for code in special)]
     if not cuts:
@@ -183,8 +214,12 @@ def _fit_category(feature: Feature, column: Sequence[str | None], bad: Integers,
         starts, _ = best_segments(rows, bads, least, most, "increasing")
         names = [name for name, _, _ in categories]
         groups = [sorted(names[start:end]) for start, end in zip(starts, [*starts[1:], len(names)], strict=True)]
+    return _grouped(feature, "increasing", groups)
+
+
+def _grouped(feature: Feature, trend: Trend, groups: list[list[str]]) -> Binning:
     labels = [MISSING, OTHER, *(", ".join(group) for group in groups)]
-    return Binning(feature.name, "category", "increasing", [Bin(label, 0, 0, 0.0) for label in labels], groups=groups)
+    return Binning(feature.name, "category", trend, [Bin(label, 0, 0, 0.0) for label in labels], groups=groups)
 
 
 def frequent_by_risk(column: Sequence[str | None], bad: Integers, least: int) -> list[tuple[str, int, int]]:

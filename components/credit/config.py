@@ -103,6 +103,22 @@ class Search(Struct, forbid_unknown_fields=True, frozen=True):
     )
 
 
+class ManualBins(Struct, forbid_unknown_fields=True, frozen=True):
+    """Bins of a feature that people set instead of the search.
+
+    Args:
+        reviewed_by: Who answers for them.
+        reviewed_on: Day of the review.
+        cuts: Where the ranges of a number part, ascending; a range holds its lower cut.
+        groups: The groups of a category; a category of no group counts as other.
+    """
+
+    reviewed_by: Annotated[str, Meta(min_length=1)]
+    reviewed_on: datetime.date
+    cuts: list[float] = []
+    groups: list[list[str]] = []
+
+
 class Scorecard(Struct, forbid_unknown_fields=True, frozen=True):
     """The points of the scorecard and how its bins are cut.
 
@@ -113,6 +129,7 @@ class Scorecard(Struct, forbid_unknown_fields=True, frozen=True):
         bins: Greatest number of bins of a feature, missing and special codes apart.
         least_bin_share: Least share of the rows in a bin.
         least_information_value: Features with less are left out.
+        manual_bins: Bins that people set, by feature.
     """
 
     points: float = 600
@@ -121,6 +138,7 @@ class Scorecard(Struct, forbid_unknown_fields=True, frozen=True):
     bins: Annotated[int, Meta(ge=2, le=50)] = 10
     least_bin_share: Share = 0.02
     least_information_value: float = 0.005
+    manual_bins: dict[str, ManualBins] = {}
 
 
 class Rule(Struct, forbid_unknown_fields=True, frozen=True):

@@ -6,11 +6,11 @@ import numpy as np
 from msgspec.structs import replace
 from sklearn.metrics import log_loss
 
-from components.credit.binning import Binning, Columns, fit_binning
+from components.credit.binning import Binning, Columns, fit_binning, set_binning
 from components.credit.calibration import Calibration, Integers, Scaling, sigmoid
 from components.credit.config import Config
 from components.credit.dictionary import Feature
-from components.credit.errors import GateStopped
+from components.credit.errors import GateStopped, InputError, nearest
 from components.credit.folds import Folds
 from components.credit.progress import Progress
 from components.credit.samples import Training
@@ -27,7 +27,9 @@ def fit_card(training: Training, features: list[Feature], folds: Folds, config: 
 
     Raises:
         GateStopped: No feature tells bads from goods.
+        InputError: Bins that people set do not fit.
     """
+    _check_manual_bins(features, config)
     tried = np.full((len(PENALTIES), len(training.bad)), np.nan)
     for place, fold in enumerate(folds.folds):
         progress.report(f"scorecard, fold {place + 1} of {len(folds.folds)}", share=0.25 * place / len(folds.folds))
@@ -68,9 +70,18 @@ def fit_card(training: Training, features: list[Feature], folds: Folds, config: 
 def _binned(features: list[Feature], columns: Columns, bad: Integers, config: Config) -> list[Binning]:
     settings = config.scorecard
     return [
-        fit_binning(feature, columns[feature.name], bad, settings.bins, settings.least_bin_share)
+        set_binning(feature, columns[feature.name], bad, settings.manual_bins[feature.name])
+        if feature.name in settings.manual_bins
+        else fit_binning(feature, columns[feature.name], bad, settings.bins, settings.least_bin_share)
         for feature in features
     ]
+
+
+def _check_manual_bins(features: list[Feature], config: Config) -> None:
+    known = [feature.name for feature in features]
+    for name in config.scorecard.manual_bins:
+        if name not in known:
+            raise InputError(f"scorecard.manual_bins names '{name}', which is no feature{nearest(name, known) or '.'}")
 
 
 def _warn_of_wrong_trends(
