@@ -21,7 +21,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("ingest", "validate", "feature", "train-sklearn", "train-xgboost", "evaluate", "deploy", "score", "monitor")
 IMAGES = (*STAGES, "scorer", "exporter", "airflow")
-SHARED = ("pyproject.toml", "images/Dockerfile", "images/install", "images/constraints.txt", "components/credit")
+SHARED = (
+    "pyproject.toml",
+    "images/Dockerfile",
+    "images/install",
+    "images/kept_cache.py",
+    "images/constraints.txt",
+    "components/credit",
+)
 FOLDERS = {"scorer": "score"}
 
 
