@@ -77,3 +77,18 @@ def batch(found: dict[str, pa.Table], recipe: Recipe, threads: int = 1) -> pa.Ta
         return connection.sql(query(recipe)).to_arrow_table()
     finally:
         connection.close()
+
+
+def columns(found: dict[str, pa.Table]) -> dict[str, dict[str, list[Any]]]:
+    """The tables as the engine of one application takes them: days, microseconds and hundredths as integers."""
+    return {name: {field.name: _whole(table[field.name]) for field in table.schema} for name, table in found.items()}
+
+
+def _whole(column: pa.ChunkedArray) -> list[Any]:
+    if pa.types.is_timestamp(column.type):
+        return list(column.cast(pa.int64()).to_pylist())
+    if pa.types.is_date32(column.type):
+        return list(column.cast(pa.int32()).to_pylist())
+    if pa.types.is_decimal(column.type):
+        return [None if value is None else int(value.scaleb(2)) for value in column.to_pylist()]
+    return list(column.to_pylist())

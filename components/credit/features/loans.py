@@ -14,6 +14,12 @@ LOAN = """
 
 _LAST_PRINCIPAL = "max(CASE WHEN nth = 1 THEN principal END)"
 
+
+def _wide(amount: str) -> str:
+    """SQL of an amount that may be multiplied by another: DuckDB keeps such a product in 18 digits otherwise."""
+    return f"CAST({amount} AS DECIMAL(38, 2))"
+
+
 LOANS = Source(
     table="loans",
     needs=("loans",),
@@ -109,8 +115,8 @@ LOANS = Source(
             "Total a pagar por unidad prestada, entre el del último crédito",
             "loan_terms",
             ratio(
-                f"max(asked_total_due) * {_LAST_PRINCIPAL}",
-                "(max(asked) * max(CASE WHEN nth = 1 THEN total_due END))",
+                f"{_wide('max(asked_total_due)')} * {_LAST_PRINCIPAL}",
+                f"({_wide('max(asked)')} * max(CASE WHEN nth = 1 THEN total_due END))",
             ),
             "times",
         ),

@@ -170,7 +170,7 @@ def check_currencies(table: str, earliest: dict[str, int], recipe: Recipe) -> No
     """
     for currency in sorted(earliest.keys() - {recipe.currency}):
         moment = datetime.datetime.fromtimestamp(earliest[currency] / 1e6, ZoneInfo(recipe.time_zone))
-        since = [_midnight(rate.since, recipe) for rate in recipe.rates if rate.currency == currency]
+        since = [midnight(rate.since, recipe) for rate in recipe.rates if rate.currency == currency]
         if not since:
             raise InputError(
                 f"The table {table} holds amounts in {currency}, of which the mapping has no rate to "
@@ -198,7 +198,11 @@ def _priced(recipe: Recipe, table: str) -> str:
     """SQL of a table with its amounts in the recipe's currency, at the rate of the day."""
     if not recipe.rates:
         return f"SELECT * FROM {table}"
-    amounts = ", ".join(f"CAST(round(t.{name} * r.rate, 2) AS DECIMAL(18, 2)) AS {name}" for name in _money(table))
+    # The product of two decimals of 18 digits would be kept in 18 digits too.
+    amounts = ", ".join(
+        f"CAST(round(CAST(t.{name} AS DECIMAL(20, 2)) * r.rate, 2) AS DECIMAL(18, 2)) AS {name}"
+        for name in _money(table)
+    )
     return (
         f"SELECT t.* REPLACE ({amounts}) FROM {table} t JOIN rates r "
         "ON r.currency = t.currency AND t.event_time >= r.since AND t.event_time < r.until"
@@ -210,7 +214,7 @@ def _rates(recipe: Recipe) -> str:
     spans = [(recipe.currency, "-infinity", "infinity", 1.0)]
     for currency in sorted({rate.currency for rate in recipe.rates} - {recipe.currency}):
         dated = sorted((rate.since, rate.rate) for rate in recipe.rates if rate.currency == currency)
-        starts = [_midnight(since, recipe).isoformat() for since, _ in dated]
+        starts = [midnight(since, recipe).isoformat() for since, _ in dated]
         for since, until, (_, rate) in zip(starts, [*starts[1:], "infinity"], dated, strict=True):
             spans.append((currency, since, until, rate))
     values = ", ".join(
@@ -220,7 +224,7 @@ def _rates(recipe: Recipe) -> str:
     return f"SELECT * FROM (VALUES {values}) AS rates (currency, since, until, rate)"
 
 
-def _midnight(day: datetime.date, recipe: Recipe) -> datetime.datetime:
+def midnight(day: datetime.date, recipe: Recipe) -> datetime.datetime:
     return datetime.datetime.combine(day, datetime.time(), ZoneInfo(recipe.time_zone))
 
 

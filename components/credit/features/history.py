@@ -1,0 +1,142 @@
+"""Features of one application whose raw history is in memory: what a scorer asks for."""
+
+import datetime
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from components.credit.contract import ATTRIBUTE_PREFIX, DAY, FLAG, MONEY, TABLES, TIME
+from components.credit.features.expressions import CALLED, DAY_US, EPOCH, Value
+from components.credit.features.plan import Plan, Source
+from components.credit.features.query import PRICED, check_currencies, dictionary, midnight, query, tables
+from components.credit.features.recipe import Recipe
+
+Columns = Mapping[str, list[Any]]
+FIRST_YEAR, LAST_YEAR = 1900, 2199
+_ENDLESS = 10**30  # microseconds; earlier and later than any time
+
+
+class History:
+    """Makes the features of one application, by source that is made of the batch's query once.
+
+    Args:
+        recipe: What to know of the lender.
+        wanted: Names of the features that a model takes: what it does not take is not computed. None means all.
+    """
+
+    def __init__(self, recipe: Recipe, wanted: Collection[str] | None = None) -> None:
+        self._recipe = recipe
+        self._names = [each.name for each in dictionary(recipe) if wanted is None or each.name in wanted]
+        given = {name: Source(_kinds(name, recipe)) for name in tables(recipe)}
+        called = CALLED | {"local_day": local_days(recipe.time_zone)}
+        if recipe.rates:
+            given["rates"] = Source(_RATES, "rates")
+            called["rates"] = _rates(recipe)
+        self.source = Plan(query(recipe), self._names, given).source
+        exec(compile(self.source, "features of one application", "exec"), called)  # noqa: S102 - made of our own SQL
+        self._features: Callable[[Mapping[str, Columns]], list[tuple[Any, ...]]] = called["features"]
+
+    def features_of(self, rows: Mapping[str, Columns]) -> dict[str, float | str | None]:
+        """The wanted features, by name, in order of the dictionary.
+
+        Args:
+            rows: The columns of each table of the lender by name: days as numbers since 1970, times as microseconds
+                since 1970, amounts in hundredths. All rows are of the borrower of the one application.
+
+        Raises:
+            InputError: An amount is in a currency for which the recipe has no rate at that time.
+        """
+        for name in PRICED:
+            if name in rows:
+                currencies = rows[name]["currency"]
+                if currencies.count(self._recipe.currency) != len(currencies):
+                    check_currencies(name, _earliest(rows[name]), self._recipe)
+        (made,) = self._features(rows)
+        return dict(zip(self._names, made, strict=True))
+
+
+_RATES = {
+    "currency": Value("", "text"),
+    "since": Value("", "time"),
+    "until": Value("", "time"),
+    "rate": Value("", "int", 8),
+}
+
+
+def _kinds(table: str, recipe: Recipe) -> dict[str, Value]:
+    """Kinds of a table's columns."""
+    kinds = {MONEY: ("int", 2), TIME: ("time", 0), DAY: ("day", 0), FLAG: ("flag", 0)}
+    found = {}
+    for field in TABLES[table].fields:
+        text = "double" if str(field.type) == "double" else "int" if str(field.type) == "int32" else "text"
+        kind, scale = kinds.get(field.type, (text, 0))
+        found[field.name] = Value("", kind, scale, not field.required)
+    if table == "applications":
+        for name, attribute in recipe.attributes.items():
+            kind = "text" if attribute.type == "category" else "double"
+            found[ATTRIBUTE_PREFIX + name] = Value("", kind, 0, True)
+    return found
+
+
+def _rates(recipe: Recipe) -> list[tuple[str, int, int, int]]:
+    """Each rate with the span in which it holds, in hundred-millionths."""
+    spans = [(recipe.currency, -_ENDLESS, _ENDLESS, 10**8)]
+    for currency in sorted({rate.currency for rate in recipe.rates} - {recipe.currency}):
+        dated = sorted((rate.since, rate.rate) for rate in recipe.rates if rate.currency == currency)
+        starts = [_micros(midnight(since, recipe)) for since, _ in dated]
+        for since, until, (_, rate) in zip(starts, [*starts[1:], _ENDLESS], dated, strict=True):
+            spans.append((currency, since, until, round(rate * 10**8)))
+    return spans
+
+
+def _earliest(rows: Columns) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for currency, moment in zip(rows["currency"], rows["event_time"], strict=True):
+        found[currency] = min(found.get(currency, moment), moment)
+    return found
+
+
+def _micros(moment: datetime.datetime) -> int:
+    return (moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) // datetime.timedelta(microseconds=1)
+
+
+def local_days(zone: str) -> Callable[[int], int]:
+    """What gives the day, as a number since 1970, on which a time in microseconds falls in a zone."""
+    known = ZoneInfo(zone)
+
+    def offset(day: int, second: int = 0) -> int:
+        moment = datetime.datetime.combine(EPOCH, datetime.time(), datetime.UTC) + datetime.timedelta(day, second)
+        shift = moment.astimezone(known).utcoffset()
+        assert shift is not None
+        return shift // datetime.timedelta(microseconds=1)
+
+    first, last = ((datetime.date(year, 1, 1) - EPOCH).days - 1 for year in (FIRST_YEAR, LAST_YEAR + 2))
+    starts, shifts = [], [offset(first)]
+    for day in range(first, last):
+        after = offset(day + 1)
+        if after != shifts[-1]:
+            starts.append(_change(offset, day, shifts[-1]))
+            shifts.append(after)
+    if not starts:
+        return lambda moment: (moment + shifts[0]) // DAY_US
+    latest, shift = starts[-1], shifts[-1]
+
+    def local_day(moment: int) -> int:
+        if moment >= latest:
+            return (moment + shift) // DAY_US
+        return (moment + shifts[bisect_right(starts, moment)]) // DAY_US
+
+    return local_day
+
+
+def _change(offset: Callable[[int, int], int], day: int, before: int) -> int:
+    """The time, to the second, at which the shift of a zone changes within a day."""
+    least, most = 0, 86_400
+    while least < most:
+        middle = (least + most) // 2
+        if offset(day, middle) != before:
+            most = middle
+        else:
+            least = middle + 1
+    return day * DAY_US + least * 1_000_000
