@@ -13,8 +13,9 @@ from components.credit.errors import InputError
 from components.credit.features.recipe import Recipe
 from components.credit.policy import in_force, policy
 from components.credit.reasons import Reason
+from components.credit.rows import Rows
 from components.score.decoding import decoded
-from components.score.document import tables_of
+from components.score.document import columns_of
 from components.score.model import NAME, Model
 from components.score.protocol import Columns
 
@@ -135,11 +136,15 @@ def score(model: Model, document: Any, decision_id: str = "") -> Score:
     """
     if model.recipe is None or model.history is None:
         raise InputError(f"Model {model.version} takes ready features only; ask /v2/models/{NAME}/infer.")
-    made = model.history.features_of(tables_of(document, model.recipe))
-    columns: Columns = {
-        name: made[name].to_numpy() if feature.type == "number" else np.array(made[name].to_pylist(), dtype=object)
-        for name, feature in model.features.items()
-    }
+    made = model.history.features_of(columns_of(document, model.recipe))
+    columns: Columns
+    if model.features.category is None:
+        columns = Rows(model.features.places, np.array([[made[name] for name in model.features]], dtype=np.float64))
+    else:
+        columns = {
+            name: np.array([made[name]], dtype=np.float64 if feature.type == "number" else object)
+            for name, feature in model.features.items()
+        }
     probability, points = model.scores(columns)
     declined = _declined(model, model.recipe, made, document.application.decided_at)
     scorer = model.scorer

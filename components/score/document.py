@@ -1,4 +1,4 @@
-"""The document of one application with its raw history, as ``POST /v1/score`` takes it, and its tables.
+"""The document of one application with its raw history, as ``POST /v1/score`` takes it, and its columns.
 
 A document holds rows of the data contract as JSON. What one application implies is not in it, or may be left out:
 ``borrower_id`` (there is one borrower), ``known_at`` (as ``event_time``), ``currency`` (the lender's), ``decided_at``
@@ -8,15 +8,15 @@ A document holds rows of the data contract as JSON. What one application implies
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from operator import attrgetter
+from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
 import pyarrow as pa
 from msgspec import Meta, defstruct
 
-from components.credit.contract import COUNT, DAY, FLAG, MONEY, TABLES, TIME, Field
+from components.credit.contract import ATTRIBUTE_PREFIX, COUNT, DAY, FLAG, MONEY, TABLES, TIME, Field
 from components.credit.errors import InputError, nearest
-from components.credit.features.query import application_schema
 from components.credit.features.recipe import Recipe
 from components.score.decoding import decoded
 
@@ -32,7 +32,11 @@ _IMPLIED = {
     "transactions": ("transaction_id", "known_at", "currency"),
 }
 _FIRST_YEAR, _LAST_YEAR = 1900, 2199
-_DIGITS = 16  # of decimal(18, 2) before the point; Arrow must not see an exponent that is far from it
+_DIGITS = 16  # of decimal(18, 2) before the point
+_WHOLE_DOUBLES = 10**15  # hundredths; a double tells those below from each other
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_THIS = "this application"  # where it has no identifier; a loan without one did not come of it
+_FIRST_DAY = _EPOCH.toordinal()
 
 
 def _fields(table: str) -> Iterator[Field]:
@@ -47,7 +51,7 @@ def _type(field: Field) -> Any:
     if field.allowed:
         return Annotated[Literal[field.allowed], shown]
     if field.type == MONEY:
-        return Annotated[Decimal, shown]
+        return Annotated[int | float | str, shown]
     if field.type == TIME:
         return Annotated[datetime.datetime, shown, Meta(tz=True)]
     if field.type == DAY:
@@ -112,117 +116,165 @@ def read_document(body: bytes | msgspec.Raw) -> Any:
     return decoded(body, _DOCUMENT, "The application")
 
 
-def tables_of(document: Any, recipe: Recipe) -> dict[str, pa.Table]:
-    """The document's rows as tables of the contract.
+def columns_of(document: Any, recipe: Recipe) -> dict[str, dict[str, list[Any]]]:
+    """The document's rows by table and column, as the features take them: days as numbers since 1970, times as
+    microseconds since 1970, amounts in hundredths.
 
     Raises:
         InputError: A row contradicts another, or an amount or a date has no meaning.
     """
     application = document.application
     decided_at = application.decided_at or datetime.datetime.now(datetime.UTC)
-    applications = _table(
-        "applications",
-        "application",
-        [application],
-        {"currency": recipe.currency, "decided_at": decided_at, "event_time": decided_at},
-    )
+    moment = _micros(decided_at)
     found = {
-        "applications": pa.table(
-            [*applications.columns, *_attributes(document.attributes, recipe)], schema=application_schema(recipe)
+        "applications": _columns(
+            "applications",
+            "application",
+            [application],
+            {"application_id": _THIS, "currency": recipe.currency, "decided_at": moment, "event_time": moment},
         )
     }
+    found["applications"].update(_attributes(document.attributes, recipe))
     if document.borrower is not None:
         for name in ("birth_month", "business_since"):
             value = getattr(document.borrower, name)
             if value is not None and value > decided_at.date():
                 raise InputError(f"borrower.{name} lies after the decision; give a day before it.")
-        found["borrowers"] = _table("borrowers", "borrower", [document.borrower], {"event_time": decided_at})
+    borrowers = [] if document.borrower is None else [document.borrower]
+    found["borrowers"] = _columns("borrowers", "borrower", borrowers, {"event_time": moment})
     for section in _SECTIONS:
         rows = getattr(document, section)
-        found[section] = _table(section, section, rows, {"currency": recipe.currency})
-        _check_keys(section, rows)
-    loans = {loan.loan_id for loan in document.loans}
-    for place, repayment in enumerate(document.repayments):
-        if repayment.loan_id not in loans:
+        found[section] = _columns(section, section, rows, {"currency": recipe.currency})
+        _check_keys(section, found[section])
+    loans = set(found["loans"]["loan_id"])
+    for place, loan in enumerate(found["repayments"]["loan_id"]):
+        if loan not in loans:
             raise InputError(f"repayments[{place}] names a loan that is not among the loans; give that loan too.")
     return found
 
 
-def _table(table: str, section: str, rows: Sequence[Any], implied: Mapping[str, object]) -> pa.Table:
-    """Rows as a table, with what they imply; ``section`` is their name in the document."""
-    given = {field.name for field in _fields(table)}
+def _columns(table: str, section: str, rows: Sequence[Any], implied: Mapping[str, object]) -> dict[str, list[Any]]:
+    """The columns of some rows, with what they imply; ``section`` is their name in the document."""
     filled: dict[str, list[Any]] = {}
-    for field in TABLES[table].fields:
-        values: list[Any] = [getattr(row, field.name) if field.name in given else None for row in rows]
-        if field.type in _CHECKS:
-            _check_values(section, field, values)
-        if field.name == "borrower_id":
-            values = ["borrower"] * len(rows)
-        elif field.name == "known_at":
-            values = [value or event for value, event in zip(values, filled["event_time"], strict=True)]
-        elif field.name in implied:
-            values = [implied[field.name] if value is None else value for value in values]
-        filled[field.name] = values
-    for field in TABLES[table].fields:
-        if field.type == TIME:  # pyarrow forgets the offset of other zones once pandera has been imported
-            filled[field.name] = [value and value.astimezone(datetime.UTC) for value in filled[field.name]]
-    return pa.table(filled, schema=TABLES[table].schema)
+    for field, read, exact in _READ[table]:
+        name = field.name
+        values = [None] * len(rows) if read is None else list(map(read, rows))
+        if exact is not None:
+            values = exact(section, field, values)
+        if name == "known_at":
+            values = [
+                event if value is None else value for value, event in zip(values, filled["event_time"], strict=True)
+            ]
+        elif name in implied:
+            values = [implied[name] if value is None else value for value in values]
+        filled[name] = values
+    return filled
 
 
-def _check_values(section: str, field: Field, values: Sequence[Any]) -> None:
-    """Refuse amounts that decimal(18, 2) cannot hold or that are out of bounds, and dates of other ages."""
-    has_meaning, meant = _CHECKS[field.type]
+def _refuse(section: str, place: int, field: Field, meant: str) -> NoReturn:
+    row = f"{section}[{place}]" if section in _SECTIONS else section
+    raise InputError(f"{row}.{field.name} is not {meant}.")
+
+
+def _hundredths(section: str, field: Field, values: list[Any]) -> list[int | None]:
+    """Amounts in hundredths."""
+    try:  # nearly always all are given as numbers; a double has one amount nearest to it, and is that or is refused
+        found = [round(value * 100) for value in values]
+        if [each / 100 for each in found] == values and (
+            not found or (max(found) < _WHOLE_DOUBLES and min(found) >= _least(field))
+        ):
+            return found
+    except (TypeError, OverflowError, ValueError):
+        pass
+    return [None if value is None else _amount(section, place, field, value) for place, value in enumerate(values)]
+
+
+def _amount(section: str, place: int, field: Field, value: float | str) -> int:
+    """One amount in hundredths."""
+    meant = "an amount with two decimals within the bounds of the contract"
+    if isinstance(value, float):
+        found = round(value * 100) if abs(value) < _WHOLE_DOUBLES else 0
+        fits = found / 100 == value and abs(found) < _WHOLE_DOUBLES
+    else:
+        try:
+            exact = Decimal(value)
+        except ArithmeticError:
+            _refuse(section, place, field, meant)
+        exponent = exact.as_tuple().exponent
+        fits = isinstance(exponent, int) and exponent > -_DIGITS and exact.adjusted() < _DIGITS
+        fits = fits and exact == round(exact, 2)
+        found = int(exact.scaleb(2)) if fits else 0
+    if not fits or found < _least(field):
+        _refuse(section, place, field, meant)
+    return found
+
+
+def _least(field: Field) -> int:
+    """Least amount allowed, in hundredths."""
+    return -(10 ** (_DIGITS + 2)) if field.minimum is None else round(field.minimum * 100)
+
+
+def _moments(section: str, field: Field, values: list[datetime.datetime | None]) -> list[int | None]:
+    """Times in microseconds since 1970."""
     for place, value in enumerate(values):
-        if value is not None and not has_meaning(value, field):
-            row = f"{section}[{place}]" if section in _SECTIONS else section
-            raise InputError(f"{row}.{field.name} is not {meant}.")
+        if value is not None and not _FIRST_YEAR <= value.year <= _LAST_YEAR:
+            _refuse(section, place, field, f"a time from {_FIRST_YEAR} to {_LAST_YEAR}")
+    return [None if value is None else _micros(value) for value in values]
 
 
-def _is_amount(value: Decimal, field: Field) -> bool:
-    exponent = value.as_tuple().exponent
-    return (
-        isinstance(exponent, int)
-        and exponent > -_DIGITS
-        and value.adjusted() < _DIGITS
-        and value == round(value, 2)
-        and (field.minimum is None or value >= Decimal(str(field.minimum)))
-    )
+def _micros(moment: datetime.datetime) -> int:
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def _is_day(value: datetime.date, _field: Field) -> bool:
-    return _FIRST_YEAR <= value.year <= _LAST_YEAR
+def _days(section: str, field: Field, values: list[datetime.date | None]) -> list[int | None]:
+    """Days as numbers since 1970."""
+    for place, value in enumerate(values):
+        if value is not None and not _FIRST_YEAR <= value.year <= _LAST_YEAR:
+            _refuse(section, place, field, f"a day from {_FIRST_YEAR} to {_LAST_YEAR}")
+    return [None if value is None else value.toordinal() - _FIRST_DAY for value in values]
 
 
-_CHECKS: dict[pa.DataType, tuple[Callable[[Any, Field], bool], str]] = {
-    MONEY: (_is_amount, "an amount with two decimals within the bounds of the contract"),
-    TIME: (_is_day, f"a time from {_FIRST_YEAR} to {_LAST_YEAR}"),
-    DAY: (_is_day, f"a day from {_FIRST_YEAR} to {_LAST_YEAR}"),
+_EXACT: dict[pa.DataType, Callable[[str, Field, list[Any]], list[Any]]] = {
+    MONEY: _hundredths,
+    TIME: _moments,
+    DAY: _days,
+}
+# Of each table, its columns with what reads one of a row and what makes it exact.
+_READ = {
+    name: [
+        (field, attrgetter(field.name) if field in list(_fields(name)) else None, _EXACT.get(field.type))
+        for field in table.fields
+    ]
+    for name, table in TABLES.items()
 }
 
 
-def _attributes(given: Mapping[str, float | str | None], recipe: Recipe) -> list[pa.Array]:
-    """The ready attributes as columns of one row, in the order of the schema; null where not given."""
+def _attributes(given: Mapping[str, float | str | None], recipe: Recipe) -> dict[str, list[float | str | None]]:
+    """The ready attributes as columns of one row; null where not given."""
     for name in given:
         if name not in recipe.attributes:
             raise InputError(f"The lender has no attribute '{name}'{nearest(name, recipe.attributes) or '.'}")
-    columns = []
-    for name, attribute in sorted(recipe.attributes.items()):
+    columns: dict[str, list[float | str | None]] = {}
+    for name, attribute in recipe.attributes.items():
         value = given.get(name)
         if value is not None and isinstance(value, str) != (attribute.type == "category"):
             raise InputError(f"attributes.{name} is a {attribute.type}; give a {_JSON[attribute.type]} or null.")
-        columns.append(pa.array([value], type=pa.string() if attribute.type == "category" else pa.float64()))
+        columns[ATTRIBUTE_PREFIX + name] = [value]
     return columns
 
 
 _JSON = {"category": "string", "number": "number"}
 
 
-def _check_keys(section: str, rows: Sequence[Any]) -> None:
+def _check_keys(section: str, columns: Mapping[str, list[Any]]) -> None:
     """Refuse a row that is there twice, by the key of its table as far as the document gives it."""
-    key = [name for name in TABLES[section].key if name not in _NOT_GIVEN]
+    (name,) = [name for name in TABLES[section].key if name not in _NOT_GIVEN]
+    given = [value for value in columns[name] if value is not None]
+    if len(set(given)) == len(given):
+        return
     seen = set()
-    for place, row in enumerate(rows):
-        value = tuple(getattr(row, name) for name in key)
-        if None not in value and value in seen:
-            raise InputError(f"{section}[{place}] is there twice (by {', '.join(key)}); give it once.")
+    for place, value in enumerate(columns[name]):
+        if value is not None and value in seen:
+            raise InputError(f"{section}[{place}] is there twice (by {name}); give it once.")
         seen.add(value)

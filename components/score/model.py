@@ -10,7 +10,7 @@ from msgspec import Struct
 from components.credit.calibration import Floats, Integers, sigmoid
 from components.credit.config import Rule
 from components.credit.errors import InputError, ModelRefused
-from components.credit.features.query import History
+from components.credit.features.history import History
 from components.credit.features.recipe import Recipe
 from components.credit.policy import released_rules
 from components.credit.reasons import Reason, reasons

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -7,9 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.credit.features.query import History, connect, query
+from components.credit.contract import TABLES
+from components.credit.features.history import History
+from components.credit.features.query import application_schema, connect, query
 from components.credit.features.recipe import Recipe
-from components.score.document import read_document, tables_of
+from components.score.document import columns_of, read_document
 from components.score.model import Model
 from components.score.requests import Request
 from components.score.routes import answer
@@ -22,8 +25,20 @@ def told(model: Model, document: Any) -> tuple[int, Any]:
 
 
 def tables(document: dict[str, Any], recipe: Recipe | None) -> dict[str, pa.Table]:
+    """The document as tables of the contract."""
     assert recipe is not None
-    return tables_of(read_document(json.dumps(document).encode()), recipe)
+    schemas = {name: table.schema for name, table in TABLES.items()} | {"applications": application_schema(recipe)}
+    return {
+        name: pa.table([_exact(values[field.name], field.type) for field in schemas[name]], schema=schemas[name])
+        for name, values in columns_of(read_document(json.dumps(document).encode()), recipe).items()
+    }
+
+
+def _exact(values: list[Any], type_: pa.DataType) -> pa.Array:
+    if pa.types.is_decimal(type_):
+        return pa.array([None if value is None else Decimal(value).scaleb(-2) for value in values], type_)
+    whole = {"timestamp[us, tz=UTC]": pa.int64(), "date32[day]": pa.int32()}.get(str(type_))
+    return pa.array(values, type_) if whole is None else pa.array(values, whole).cast(type_)
 
 
 def test_an_application_gets_probability_points_band_proposal_and_reasons(
@@ -155,7 +170,7 @@ def _set(*path: Any, value: Any) -> Callable[[dict[str, Any]], None]:
         (_set("application", "declared_income", value="0E-999999999"), "application.declared_income is not an amount"),
         (_set("application", "amount", value="1E+999999999"), "application.amount is not an amount"),
         (_set("application", "amount", value="99999999999999999.00"), "application.amount is not an amount"),
-        (_set("application", "amount", value="much"), "`$.application.amount`"),
+        (_set("application", "amount", value="much"), "application.amount is not an amount"),
         (_set("application", "term_days", value=0), "`$.application.term_days`"),
         (_set("application", "term_days", value=1.5), "`$.application.term_days`"),
         (_set("application", "channel", value="fax"), "Invalid enum value 'fax' - at `$.application.channel`"),
@@ -200,8 +215,6 @@ def test_the_trial_rows_do_not_leave_anything_behind(numbers: Model, document: d
 
 
 def test_a_time_of_another_zone_is_the_same_moment(numbers: Model, document: dict[str, Any]) -> None:
-    import pandera.polars  # noqa: F401 - with it, pyarrow forgets the offset of times that are not in UTC
-
     document["application"]["decided_at"] = "2024-06-15T20:00:00Z"
     in_utc = tables(document, numbers.recipe)["applications"]
     document["application"]["decided_at"] = "2024-06-15T15:00:00-05:00"
@@ -220,3 +233,17 @@ def test_a_hard_rule_declines_whatever_the_points_and_says_why(mixed: Model, doc
     assert declined["rules"] == [{"code": "large", "es": "Muy alto", "en": "Too large", "norm": "n"}]
     before = told(mixed, document)[1]
     assert (declined["probability"], before["rules"]) == (before["probability"], [])
+
+
+def test_an_application_without_an_identifier_keeps_its_earlier_loans(numbers: Model, document: dict[str, Any]) -> None:
+    _, named = told(numbers, document)
+    del document["application"]["application_id"]
+    _, unnamed = told(numbers, document)
+    assert unnamed["probability"] == named["probability"]
+
+
+@pytest.mark.parametrize("amount", [0.07, "0.07", 12345678.9, 4503599627370.49, 10**15, "9999999999999999.99"])
+def test_an_amount_is_taken_to_the_cent(numbers: Model, document: dict[str, Any], amount: float | str) -> None:
+    document["application"]["amount"] = amount
+    (taken,) = tables(document, numbers.recipe)["applications"]["amount"].to_pylist()
+    assert taken == Decimal(str(amount))

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlglot import exp
-from sqlglot.expressions import Expression
+from sqlglot.expressions import Expr
 
 DAY_US = 86_400 * 1_000_000
 EPOCH = datetime.date(1970, 1, 1)
 _EXACT = 2**53  # integers up to here are doubles
-_COMPARED: dict[type[Expression], str] = {
+_COMPARED: dict[type[Expr], str] = {
     exp.EQ: "==",
     exp.NEQ: "!=",
     exp.GT: ">",
@@ -53,11 +53,11 @@ class Expressions:
         names: Numbers for the names of intermediate results.
     """
 
-    def __init__(self, known: Callable[[Expression], Value | None], names: "itertools.count[int]") -> None:
+    def __init__(self, known: Callable[[Expr], Value | None], names: "itertools.count[int]") -> None:
         self._known = known
         self._names = names
 
-    def value(self, node: Expression) -> Value:
+    def value(self, node: Expr) -> Value:
         """The value of a node."""
         found = self._known(node)
         if found is not None:
@@ -71,7 +71,7 @@ class Expressions:
             raise NotImplementedError(f"Features of one application cannot use this SQL yet: {node.sql('duckdb')}")
         return translate(self, node)
 
-    def condition(self, node: Expression) -> str:
+    def condition(self, node: Expr) -> str:
         """Source that is true where the node is true, and false where it is false or unknown."""
         match node:
             case exp.Paren():
@@ -91,7 +91,9 @@ class Expressions:
             case exp.Not(this=exp.In(this=what, expressions=among)):
                 tests, (code,) = self._tested([self.value(what)])
                 listed = ", ".join(self.value(each).code for each in among)
-                return "(" + " and ".join([*(f"{test} is not None" for test in tests), f"{code} not in ({listed},)"]) + ")"
+                return (
+                    "(" + " and ".join([*(f"{test} is not None" for test in tests), f"{code} not in ({listed},)"]) + ")"
+                )
             case exp.Between():
                 return self._all([node.this, node.args["low"], node.args["high"]], "{1} <= {0} <= {2}")
             case exp.NullSafeNEQ():
@@ -102,7 +104,7 @@ class Expressions:
         value = self.value(node)
         return value.code if value.kind == "flag" else f"({value.code} is True)"
 
-    def _all(self, nodes: list[Expression], form: str) -> str:
+    def _all(self, nodes: list[Expr], form: str) -> str:
         tests, codes = self._tested(self._aligned([self.value(node) for node in nodes]))
         return "(" + " and ".join([*(f"{test} is not None" for test in tests), form.format(*codes)]) + ")"
 
@@ -134,7 +136,7 @@ class Expressions:
             return Value(f"(None if {missing} else {code})", kind, scale, True)
         return Value(f"({code})", kind, scale)
 
-    def _literal(self, node: Expression) -> Value:
+    def _literal(self, node: Expr) -> Value:
         if node.is_string:
             return Value(repr(node.this), "text")
         if "e" in node.this.lower():
@@ -142,7 +144,7 @@ class Expressions:
         whole, _, part = node.this.partition(".")
         return Value(str(int(whole + part)), "int", len(part))
 
-    def _sum(self, node: Expression) -> Value:
+    def _sum(self, node: Expr) -> Value:
         left, right = self.value(node.this), self.value(node.expression)
         sign = "+" if isinstance(node, exp.Add) else "-"
         if left.kind == "int":
@@ -151,18 +153,18 @@ class Expressions:
             return self._lifted("int", 0, [left, right], "{} - {}")
         return self._lifted(left.kind, left.scale, [left, right], f"{{}} {sign} {{}}")
 
-    def _product(self, node: Expression) -> Value:
+    def _product(self, node: Expr) -> Value:
         left, right = self.value(node.this), self.value(node.expression)
         return self._lifted("int", left.scale + right.scale, [left, right], "{} * {}")
 
-    def _whole_quotient(self, node: Expression) -> Value:
+    def _whole_quotient(self, node: Expr) -> Value:
         # SQL cuts towards zero, Python floors.
         name = self.name()
         above, below = self.value(node.this), self.value(node.expression)
         form = f"{name} // {{1}} if ({name} := {{0}}) >= 0 else -(-{name} // {{1}})"
         return self._lifted("int", 0, [above, below], form)
 
-    def _case(self, node: Expression) -> Value:
+    def _case(self, node: Expr) -> Value:
         branches = [(self._when(node, each), self.value(each.args["true"])) for each in node.args["ifs"]]
         default = node.args.get("default")
         last = Value("None", "null", null=True) if default is None else self.value(default)
@@ -172,10 +174,10 @@ class Expressions:
             code = f"({value.code} if {condition} else {code})"
         return replace(values[0], code=code, null=any(value.null for value in [*values, last]))
 
-    def _when(self, node: Expression, each: Expression) -> str:
+    def _when(self, node: Expr, each: Expr) -> str:
         return self.condition(exp.EQ(this=node.this, expression=each.this) if node.this else each.this)
 
-    def _coalesce(self, node: Expression) -> Value:
+    def _coalesce(self, node: Expr) -> Value:
         *values, last = self._aligned([self.value(each) for each in [node.this, *node.expressions]])
         code = last.code
         for value in reversed(values):
@@ -186,7 +188,7 @@ class Expressions:
                 code = f"({name} if {test} is not None else {code})"
         return replace(last, code=code, kind=values[0].kind, null=last.null and all(value.null for value in values))
 
-    def _extreme(self, node: Expression) -> Value:
+    def _extreme(self, node: Expr) -> Value:
         """Greatest or least of two; a missing one does not count."""
         left, right = self._aligned([self.value(each) for each in [node.this, *node.expressions]])
         sign = ">=" if isinstance(node, exp.Greatest) else "<="
@@ -200,7 +202,7 @@ class Expressions:
             code = f"({second if left.null else first} if {tests[0]} is None else {code})"
         return replace(left, code=code, null=left.null and right.null)
 
-    def _cast(self, node: Expression) -> Value:
+    def _cast(self, node: Expr) -> Value:
         to = node.args["to"].this
         if to == exp.DType.DATE and isinstance(node.this, exp.Literal):
             return Value(str((datetime.date.fromisoformat(node.this.this) - EPOCH).days), "day")
@@ -222,14 +224,14 @@ class Expressions:
             return self._lifted("double", 0, [value], f"{{}} / {10**value.scale}" if value.scale else "double({})")
         raise NotImplementedError(f"Features of one application cannot be numbers out of a {value.kind}.")
 
-    def _round(self, node: Expression) -> Value:
+    def _round(self, node: Expr) -> Value:
         """Half away from zero, as decimals are."""
         value, digits = self.value(node.this), int(node.args["decimals"].this)
         name, unit = self.name(), 10 ** (value.scale - digits)
         form = f"({name} + {unit // 2}) // {unit} if ({name} := {{}}) >= 0 else -(({unit // 2} - {name}) // {unit})"
         return self._lifted("int", digits, [value], form)
 
-    def _call(self, node: Expression) -> Value:
+    def _call(self, node: Expr) -> Value:
         value = self.value(node.expressions[0])
         match node.this.lower():
             case "local_day":
@@ -240,8 +242,12 @@ class Expressions:
                 return self._lifted("int", 0, [value], "{}.bit_count()")
         raise NotImplementedError(f"Features of one application cannot use this SQL yet: {node.sql('duckdb')}")
 
-    def _of_day(self, node: Expression) -> Value:
-        form = {exp.Year: "date({}).year", exp.Month: "date({}).month", exp.TimeToStr: "date({}).strftime('%m')"}
+    def _of_day(self, node: Expr) -> Value:
+        form: dict[type[Expr], str] = {
+            exp.Year: "date({}).year",
+            exp.Month: "date({}).month",
+            exp.TimeToStr: "date({}).strftime('%m')",
+        }
         if isinstance(node, exp.TimeToStr) and node.args["format"].this != "%m":
             raise NotImplementedError("Features of one application can write out a month only.")
         kind = "text" if isinstance(node, exp.TimeToStr) else "int"
@@ -264,7 +270,7 @@ class Expressions:
             return replace(value, code=str(int(value.code) * factor), scale=scale)
         return self._lifted("int", scale, [value], f"{{}} * {factor}")
 
-    def _both(self, node: Expression) -> Value:
+    def _both(self, node: Expr) -> Value:
         """AND of what may be unknown."""
         left, right = self.value(node.this), self.value(node.expression)
         if not left.null and not right.null:
@@ -273,11 +279,11 @@ class Expressions:
         false = f"({one} := {left.code}) is False or ({other} := {right.code}) is False"
         return Value(f"(False if {false} else None if {one} is None or {other} is None else True)", "flag", null=True)
 
-    def _among(self, node: Expression) -> Value:
+    def _among(self, node: Expr) -> Value:
         listed = ", ".join(self.value(each).code for each in node.expressions)
         return self._lifted("flag", 0, [self.value(node.this)], f"{{}} in ({listed},)")
 
-    def _simple(self, kind: str, form: str, *nodes: Expression) -> Value:
+    def _simple(self, kind: str, form: str, *nodes: Expr) -> Value:
         return self._lifted(kind, 0, [self.value(node) for node in nodes], form)
 
 

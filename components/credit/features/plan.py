@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.expressions import Expression
+from sqlglot.expressions import Expr
 
 from components.credit.features.expressions import Expressions, Value
+from components.credit.features.totals import Totals
 
 _CONSTANT = ("row", "borrower_id")
 _SINGLE = "application"  # the step that has one row
@@ -35,7 +36,7 @@ class Step:
     name: str
     select: exp.Select
     sources: dict[str, str]
-    columns: dict[str, Expression]
+    columns: dict[str, Expr]
     wanted: list[str] = field(default_factory=list)
     values: dict[str, Value] = field(default_factory=dict)
 
@@ -88,7 +89,7 @@ class Plan:
         if len(sources) == 1 and [type(each) for each in select.expressions] == [exp.Star]:
             self._same[name] = next(iter(sources.values()))
             return
-        columns: dict[str, Expression] = {}
+        columns: dict[str, Expr] = {}
         for each in select.expressions:
             star = each.this if isinstance(each, exp.Column) and isinstance(each.this, exp.Star) else None
             if star is None:
@@ -161,7 +162,7 @@ class Plan:
     def _known(self, step: Step, variables: Mapping[tuple[str, str], Value]) -> Expressions:
         """Translates the expressions over the rows that a step reads."""
 
-        def known(node: Expression) -> Value | None:
+        def known(node: Expr) -> Value | None:
             if not isinstance(node, exp.Column):
                 return None
             if node.name in _CONSTANT:
@@ -185,7 +186,7 @@ class Plan:
             if column not in _CONSTANT
         }
 
-    def _rows(self, step: Step, alias: str, nodes: list[Expression]) -> tuple[str, dict[tuple[str, str], Value], str]:
+    def _rows(self, step: Step, alias: str, nodes: list[Expr]) -> tuple[str, dict[tuple[str, str], Value], str]:
         """Loop over the first source: source of its rows, its variables, and the target of the loop."""
         source = step.sources[alias]
         variables = self._variables(alias, source, null=False)
@@ -204,14 +205,14 @@ class Plan:
         lists = ", ".join(f"tables[{source!r}][{name!r}]" for name in used)
         return f"zip({lists})", variables, _tuple(variables[alias, name].code for name in used)
 
-    def _loop(self, step: Step, nodes: list[Expression]) -> tuple[list[str], str, dict[tuple[str, str], Value]]:
+    def _loop(self, step: Step, nodes: list[Expr]) -> tuple[list[str], str, dict[tuple[str, str], Value]]:
         """Lines that open the loop over the joined rows, the indentation within, and the variables there."""
         first = next(iter(step.sources))
         joins = self._joins(step)
         where = step.select.args.get("where")
         read = [*nodes, *(join.args["on"] for join in joins), *([where] if where else [])]
         rows, variables, target = self._rows(step, first, read)
-        conditions: list[Expression] = [where.this] if where else []
+        conditions: list[Expr] = [where.this] if where else []
         before, lines, indent = [], [f"for {target} in {rows}:"], "    "
         for join in joins:
             alias = join.this.alias_or_name
@@ -242,7 +243,7 @@ class Plan:
         lines += [f"{indent}if not {here.condition(part)}: continue" for part in parts]
         return [*before, *lines], indent, variables
 
-    def _keys(self, step: Step, alias: str, on: Expression) -> tuple[list[tuple[str, Expression]], list[Expression]]:
+    def _keys(self, step: Step, alias: str, on: Expr) -> tuple[list[tuple[str, Expr]], list[Expr]]:
         """The columns of a joined source that equal something of the sources before, and the other conditions."""
         keys, rest = [], []
         for part in _parts(on):
@@ -316,7 +317,7 @@ class Plan:
         yield f"rows, {step.name} = {rows}, []"
         yield f"for {f'number, {target}' if rows != step.name else target} in rows:"
 
-        def known(node: Expression) -> Value | None:
+        def known(node: Expr) -> Value | None:
             if isinstance(node, exp.Window):
                 return found[node.sql()]
             return self._known(step, variables)._known(node)
@@ -360,10 +361,10 @@ class Plan:
         source = next(iter(step.sources.values()))
         target = _tuple(value.code for value in variables.values())
         keys = [here.value(key) for key in group]
-        totals = _Totals(here)
+        totals = Totals(here)
         named = {key.name: replace(value, code=f"k{next(self._names)}") for key, value in zip(group, keys, strict=True)}
 
-        def known(node: Expression) -> Value | None:
+        def known(node: Expr) -> Value | None:
             if isinstance(node, exp.Column):
                 if node.name in named:
                     return named[node.name]
@@ -397,108 +398,12 @@ class Plan:
         yield from (f"    {line}" for line in [*made, row])
 
 
-class _Totals:
-    """The aggregates of a step: where they start, and what a row adds.
-
-    Args:
-        rows: Translates the expressions over a row.
-    """
-
-    def __init__(self, rows: Expressions) -> None:
-        self._rows = rows
-        self._found: dict[str, Value] = {}
-        self._added: dict[str, list[str]] = {}
-        self.start: list[str] = []
-
-    def known(self, node: Expression) -> Value | None:
-        """The value of an aggregate, or of one that is 0 where there is nothing to add up; else None."""
-        zero = isinstance(node, exp.Coalesce) and isinstance(node.this, exp.Sum) and node.expressions[0].name == "0"
-        if not zero and not isinstance(node, exp.AggFunc | exp.AnyValue):
-            return None
-        text = node.sql()
-        if text not in self._found:
-            self._found[text] = self._total(node.this if zero else node, zero=zero)
-        return self._found[text]
-
-    def _total(self, node: Expression, *, zero: bool) -> Value:
-        name = self._rows.name()
-        if isinstance(node, exp.CountIf) and self._rows.value(node.this).null:
-            # DuckDB adds up the conditions: none is known, none is the answer.
-            self.start.append(f"{name} = None")
-            return replace(self._guarded(node.this, lambda value: f"{name} = {value.code} + ({name} or 0)"),
-                           code=name, kind="int", null=True)
-        if isinstance(node, exp.Count | exp.CountIf):
-            self.start.append(f"{name} = 0")
-            if isinstance(node, exp.CountIf):
-                self._add(self._rows.condition(node.this), f"{name} += 1")
-            elif isinstance(node.this, exp.Star):
-                self._add("", f"{name} += 1")
-            else:
-                self._guarded(node.this, lambda _: f"{name} += 1")
-            return Value(name, "int")
-        self.start.append(f"{name} = 0" if zero else f"{name} = None")
-        if isinstance(node, exp.ArgMax | exp.ArgMin):
-            key = self._rows.name()
-            by = self._rows.value(node.expression)
-            sign = ">" if isinstance(node, exp.ArgMax) else "<"
-            self.start.append(f"{key} = None")
-
-            def add(value: Value) -> str:
-                kept = f"{key}, {name} = t_by, {value.code}"
-                known = f"(t_by := {by.code}) is not None and " if by.null else ""
-                bound = "t_by" if by.null else f"(t_by := {by.code})"
-                return f"if {known}({key} is None or {bound} {sign} {key}): {kept}" if by.null else (
-                    f"t_by = {by.code}\nif {key} is None or t_by {sign} {key}: {kept}"
-                )
-
-            return replace(self._guarded(node.this, add), code=name, null=True)
-        forms = {
-            exp.Sum: "{name} += {value}" if zero else "{name} = {value} if {name} is None else {name} + {value}",
-            exp.Max: "if {name} is None or {value} > {name}: {name} = {value}",
-            exp.Min: "if {name} is None or {value} < {name}: {name} = {value}",
-            exp.BitwiseOrAgg: "{name} = {value} if {name} is None else {name} | {value}",
-            exp.AnyValue: "if {name} is None: {name} = {value}",
-        }
-        if type(node) not in forms:
-            raise NotImplementedError(f"Features of one application cannot use this SQL yet: {node.sql('duckdb')}")
-        form = forms[type(node)]
-        value = self._guarded(node.this, lambda value: form.format(name=name, value=value.code))
-        return replace(value, code=name, null=not zero)
-
-    def _guarded(self, node: Expression, add: "object") -> Value:
-        """Add a value where it is not missing."""
-        guard = ""
-        if isinstance(node, exp.Case) and len(node.args["ifs"]) == 1 and not node.args.get("default") and not node.this:
-            guard = self._rows.condition(node.args["ifs"][0].this)
-            node = node.args["ifs"][0].args["true"]
-        value = self._rows.value(node)
-        lines = []
-        if not value.code.isidentifier() and not value.code.isdigit():
-            code = self._rows.name()
-            lines.append(f"{code} = {value.code}")
-            value = replace(value, code=code)
-        added = add(value).split("\n")  # type: ignore[operator]
-        lines += [f"if {value.code} is not None:", *(f"    {line}" for line in added)] if value.null else added
-        self._add(guard, *lines)
-        return value
-
-    def _add(self, guard: str, *lines: str) -> None:
-        self._added.setdefault(guard, []).extend(lines)
-
-    def lines(self) -> list[str]:
-        """What a row adds."""
-        made = []
-        for guard, lines in self._added.items():
-            made += [f"if {guard}:", *(f"    {line}" for line in lines)] if guard else lines
-        return made
-
-
-def _is_constant(part: Expression) -> bool:
+def _is_constant(part: Expr) -> bool:
     """Whether a condition says only that the borrower or the application is the same."""
     return isinstance(part, exp.EQ) and all(side.name in _CONSTANT for side in (part.this, part.expression))
 
 
-def _inputs(window: exp.Window) -> list[Expression]:
+def _inputs(window: exp.Window) -> list[Expr]:
     """What a window looks at of each row."""
     if isinstance(window.this, exp.RowNumber):
         return [part.this for part in window.args["order"].expressions]
@@ -510,7 +415,7 @@ def _ordered(step: Step, names: list[str]) -> list[str]:
     return [name for name in step.columns if name in names]
 
 
-def _parts(condition: Expression) -> list[Expression]:
+def _parts(condition: Expr) -> list[Expr]:
     """The conditions that an AND joins."""
     return list(condition.flatten()) if isinstance(condition, exp.And) else [condition]
 

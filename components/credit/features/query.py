@@ -1,8 +1,8 @@
 """The features of applications as one query: over a partition of the store, or over one application's history.
 
 A feature of an application sees only the rows of its borrower whose ``known_at`` is not later than its
-``decided_at``, and never its own loan. The same query runs in the pipeline, over Parquet where it lies, and in the
-scorer, over Arrow tables in memory; the values are the same to the bit.
+``decided_at``, and never its own loan. The pipeline runs the query over Parquet where it lies; for the scorer
+``history`` makes Python source of the same query; the values are the same to the bit.
 """
 # ruff: noqa: S608 - the SQL is made of the contract's names and of quoted attributes, never of a value
 
@@ -100,7 +100,7 @@ def connect(recipe: Recipe, *, threads: int, memory: str, spill: str = "") -> du
 
 
 class History:
-    """Features of a few applications whose raw history is in memory: what a scorer asks for.
+    """Features of a few applications by the batch's engine: what ``history.History`` is held to.
 
     The query is planned once and the tables are exchanged under it, which saves most of the time of one application.
     One instance serves one thread.
@@ -225,6 +225,7 @@ def _rates(recipe: Recipe) -> str:
 
 
 def midnight(day: datetime.date, recipe: Recipe) -> datetime.datetime:
+    """The start of a day in the lender's zone."""
     return datetime.datetime.combine(day, datetime.time(), ZoneInfo(recipe.time_zone))
 
 
