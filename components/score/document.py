@@ -165,6 +165,8 @@ def _columns(table: str, section: str, rows: Sequence[Any], implied: Mapping[str
             values = [
                 event if value is None else value for value, event in zip(values, filled["event_time"], strict=True)
             ]
+        elif name == "borrower_id":
+            values = ["borrower"] * len(rows)
         elif name in implied:
             values = [implied[name] if value is None else value for value in values]
         filled[name] = values
