@@ -159,7 +159,7 @@ def _columns(table: str, section: str, rows: Sequence[Any], implied: Mapping[str
     for field, read, exact in _READ[table]:
         name = field.name
         values = [None] * len(rows) if read is None else list(map(read, rows))
-        if exact is not None:
+        if exact is not None and values.count(None) != len(values):
             values = exact(section, field, values)
         if name == "known_at":
             values = [
