@@ -1,12 +1,12 @@
 """The score of one application, from its raw history: features, probability, points, band, proposal and reasons."""
 
 import datetime
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 from msgspec import Meta, Struct
 
 from components.credit.errors import InputError
@@ -165,9 +165,11 @@ def score(model: Model, document: Any, decision_id: str = "") -> Score:
     )
 
 
-def _declined(model: Model, recipe: Recipe, made: pa.Table, decided_at: datetime.datetime | None) -> list[Declined]:
+def _declined(
+    model: Model, recipe: Recipe, made: Mapping[str, float | str | None], decided_at: datetime.datetime | None
+) -> list[Declined]:
     """The rules that decline the application and hold on the day of its decision."""
     moment = decided_at or datetime.datetime.now(datetime.UTC)
     rules = in_force(model.rules, moment.astimezone(ZoneInfo(recipe.time_zone)).date())
-    [codes] = policy({rule.column: made[rule.column].to_numpy() for rule in rules}, rules) or [[]]
+    [codes] = policy({rule.column: np.array([made[rule.column]], dtype=np.float64) for rule in rules}, rules) or [[]]
     return [Declined(rule.code, rule.es, rule.en, rule.norm) for rule in rules if rule.code in codes]
