@@ -35,7 +35,7 @@ from components.evaluate.figures import (
 from components.evaluate.groups import attribute_rows, fairness_rows, refuse_unfair, segment_rows
 from components.evaluate.inclusion import inclusion
 from components.evaluate.scored import inputs_of_sample, score_sample
-from components.evaluate.stability import calibration_rows, input_rows
+from components.evaluate.stability import adversarial, calibration_rows, input_rows
 from components.evaluate.swaps import rule_rows, swap_sets
 
 _SHIFT_BINS = 10
@@ -98,7 +98,8 @@ def compare(
     held = features.tables["features"].columns
     rules = [rule for rule in config.policy.rules if rule.column in held]
     training = score_sample(features, scorers, "train", store, progress)
-    baselines = _baselines(features, scorers, len(training), config, store)
+    learnt = inputs_of_sample(features, scorers, "train", len(training), _BASELINE_ROWS, store)
+    baselines = _baselines(scorers, learnt, config)
     beside = {*money.COLUMNS, *(rule.column for rule in rules)}
     decided = score_sample(features, scorers | baselines, "test", store, progress, beside, declined=True)
     test = decided[decided["bad"] >= 0].reset_index(drop=True) if len(decided) else decided
@@ -204,6 +205,7 @@ def compare(
             "attributes": attribute_rows(test, choice.champion, champion.cutoff),
         },
         "stability": {
+            "adversarial": adversarial(learnt, held_now, champion, config.seed),
             "inputs": input_rows(champion, held_now, confidence),
             "calibration": calibration_rows(test, choice.champion, confidence),
         },
@@ -221,11 +223,8 @@ def compare(
     )
 
 
-def _baselines(
-    features: Manifest, scorers: dict[str, Scorer], rows: int, config: Config, store: Store
-) -> dict[str, Scorer]:
+def _baselines(scorers: dict[str, Scorer], learnt: pd.DataFrame, config: Config) -> dict[str, Scorer]:
     """Cards of parts of the data; none where the training sample lacks goods or bads."""
-    learnt = inputs_of_sample(features, scorers, "train", rows, _BASELINE_ROWS, store)
     if learnt.empty or learnt["bad"].nunique() < 2:
         return {}
     known = {feature.name: feature for scorer in scorers.values() for feature in scorer.features}
