@@ -58,7 +58,7 @@ def test_the_api_server_takes_every_object_of_an_overlay(
         ["kubectl", "--kubeconfig", installed.kubeconfig, "apply", "--server-side", "--dry-run=server", "-f", "-"],
         given=rendered,
     )
-    assert "deployment.apps/scorer-blue" in answered
+    assert "serviceaccount/scorer" in answered
 
 
 def test_the_setup_job_may_run_twice(installed: Kubectl, images: dict[str, str]) -> None:

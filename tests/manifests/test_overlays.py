@@ -31,7 +31,8 @@ def objects(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
 
 
 def pods(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [one["spec"]["template"]["spec"] for one in objects if "template" in one.get("spec", {})]
+    templates = [one["spec"]["template"]["spec"] for one in objects if "template" in one.get("spec", {})]
+    return templates + [one["spec"]["predictor"] for one in objects if one["kind"] == "InferenceService"]
 
 
 def test_every_object_is_valid_strictly(objects: list[dict[str, Any]]) -> None:
