@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
+from components.credit.changes import with_changes
 from components.credit.errors import InputError
 from components.credit.features.recipe import Recipe
 from components.credit.policy import in_force, policy
@@ -145,23 +146,30 @@ def score(model: Model, document: Any, decision_id: str = "") -> Score:
             name: np.array([made[name]], dtype=np.float64 if feature.type == "number" else object)
             for name, feature in model.features.items()
         }
-    probability, points = model.scores(columns)
+    explained = model.explained(columns)
+    probability = explained.probability
     declined = _declined(model, model.recipe, made, document.application.decided_at)
     scorer = model.scorer
+    proposal: Literal["approve", "decline"] = (
+        "approve" if probability[0] <= scorer.cutoff and not declined else "decline"
+    )
+    reasons = explained.reasons
+    if proposal == "decline":  # who is approved need not change anything
+        reasons = with_changes(scorer, columns, explained.contributions, reasons)
     return Score(
         decision_id=decision_id,
         application_id=document.application.application_id,
         model=ModelName(NAME, model.version, scorer.family, model.package.run),
         probability=float(probability[0]),
-        points=int(points[0]),
+        points=int(explained.points[0]),
         band=scorer.band(probability)[0],
-        proposal="approve" if probability[0] <= scorer.cutoff and not declined else "decline",
+        proposal=proposal,
         cutoff=scorer.cutoff,
         cutoff_points=scorer.cutoff_points,
         rules=declined,
         person_decides=model.person_decides,
         notice=PERSON_DECIDES if model.person_decides else None,
-        reasons=model.reasons(columns)[0],
+        reasons=reasons[0],
     )
 
 

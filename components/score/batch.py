@@ -19,9 +19,10 @@ from components.credit.dictionary import Feature
 from components.credit.errors import InputError
 from components.credit.manifest import Manifest
 from components.credit.progress import Progress
+from components.credit.reasons import reasons
 from components.credit.scorer import BANDS
 from components.credit.store import Store
-from components.score.model import REASONS, Model
+from components.score.model import REASONS, Model, codes_of
 from components.score.protocol import Columns
 from components.score.tally import Tally, merged, tallied
 
@@ -105,11 +106,14 @@ def score_batch(model: Model, batch: pa.RecordBatch, explain: bool = True) -> pa
     """The scores of one batch, with the schema ``SCORES``."""
     columns: Columns = {name: _column(batch.column(name), feature) for name, feature in model.features.items()}
     scorer, rows = model.scorer, batch.num_rows
-    log_odds = scorer.log_odds(scorer.margin(columns))
+    margin, contributions = scorer.explained(columns) if explain else (scorer.margin(columns), None)
+    log_odds = scorer.log_odds(margin)
     probability, points = sigmoid(log_odds), scorer.scaling.whole_points(log_odds)
     band = np.searchsorted(scorer.bands, probability, side="left").astype(np.int8)
     declined = (probability > scorer.cutoff).astype(np.int8)
-    reasons = _lists(model.reason_codes(columns), rows) if explain else pa.nulls(rows, pa.list_(pa.string()))
+    given = pa.nulls(rows, pa.list_(pa.string()))
+    if contributions is not None:
+        given = _lists(codes_of(reasons(scorer, columns, contributions, REASONS, margin)), rows)
     return pa.RecordBatch.from_arrays(
         [
             batch.column("application_id"),
@@ -117,7 +121,7 @@ def score_batch(model: Model, batch: pa.RecordBatch, explain: bool = True) -> pa
             pa.array(points.astype(np.int32)),
             pa.DictionaryArray.from_arrays(band, BANDS).cast(pa.string()),
             pa.DictionaryArray.from_arrays(declined, _PROPOSALS).cast(pa.string()),
-            reasons,
+            given,
             pa.repeat(model.version, rows),
         ],
         schema=SCORES,

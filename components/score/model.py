@@ -67,6 +67,23 @@ class Standing:
 
 
 @dataclass(frozen=True)
+class Explained:
+    """Scores of some rows, with why.
+
+    Args:
+        probability: Probability of bad, shape (n,).
+        points: Whole points, shape (n,).
+        reasons: Reasons of each row.
+        contributions: Part of each feature in the margin, shape (n, features).
+    """
+
+    probability: Floats
+    points: Integers
+    reasons: list[list[Reason]]
+    contributions: Floats
+
+
+@dataclass(frozen=True)
 class Model:
     """A model of the registry, ready to answer."""
 
@@ -119,18 +136,20 @@ class Model:
         """Probability of bad and points, each of shape (n,): the bits of ``Scorer.probability`` and ``points``, but
         the engine is asked once.
         """
-        log_odds = self.scorer.log_odds(self.scorer.margin(columns))
+        return self._scores(columns, self.scorer.margin(columns))
+
+    def explained(self, columns: Columns) -> Explained:
+        """Scores and reasons, the weightiest first and at most ``REASONS`` a row; the engine is asked once."""
+        margin, contributions = self.scorer.explained(columns)
+        probability, points = self._scores(columns, margin)
+        found = reasons(self.scorer, columns, contributions, keep=REASONS, margin=margin)
+        return Explained(probability, points, found, contributions)
+
+    def _scores(self, columns: Columns, margin: Floats) -> tuple[Floats, Integers]:
+        log_odds = self.scorer.log_odds(margin)
         points = self.scorer.scaling.whole_points(log_odds)
         self.seen.add(columns, points)
         return sigmoid(log_odds), points
-
-    def reasons(self, columns: Columns) -> list[list[Reason]]:
-        """Reasons of each row, the weightiest first, at most ``REASONS``."""
-        return reasons(self.scorer, columns, self.scorer.contributions(columns), keep=REASONS)
-
-    def reason_codes(self, columns: Columns) -> list[str]:
-        """Codes of each row's reasons, ``REASONS`` a row, empty where there are fewer; row after row."""
-        return [code for row in self.reasons(columns) for code in [*map(code_of, row), *[""] * (REASONS - len(row))]]
 
 
 def load_model(store: Store, version: str, verify_key: str) -> Model:
@@ -168,6 +187,11 @@ def code_of(reason: Reason) -> str:
     return reason.feature if reason.cause == "attribute" else reason.cause
 
 
+def codes_of(given: list[list[Reason]]) -> list[str]:
+    """Codes of each row's reasons, ``REASONS`` a row, empty where there are fewer; row after row."""
+    return [code for row in given for code in [*map(code_of, row), *[""] * (REASONS - len(row))]]
+
+
 def _recipe(scorer: Scorer, version: str) -> Recipe | None:
     if scorer.recipe is None:
         return None
@@ -188,7 +212,7 @@ def _try_out(model: Model) -> None:
         probability = scorer.probability(columns)
         explained = scorer.base + scorer.contributions(columns).sum(axis=1)
         fits = bool(np.abs(explained - scorer.margin(columns)).max() < 1e-4)
-        model.reasons(columns)
+        model.explained(columns)
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise ModelRefused(f"Model {model.version} cannot score a trial row; train it again.") from error
     if not (np.isfinite(probability).all() and fits):

@@ -21,7 +21,7 @@ from components.credit.errors import InputError, nearest
 from components.credit.rows import Rows
 from components.score.decoding import decoded
 
-PROBABILITY, POINTS, REASONS = "probability", "points", "reasons"
+PROBABILITY, POINTS, EXPLANATION = "probability", "points", "reasons"
 Columns = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
 Datatype = Literal[
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"
@@ -142,7 +142,7 @@ def model_metadata(name: str, version: str, family: str, features: Sequence[Feat
         [
             TensorMetadata(PROBABILITY, "FP64", [-1]),
             TensorMetadata(POINTS, "INT64", [-1]),
-            TensorMetadata(REASONS, "BYTES", [-1, reasons]),
+            TensorMetadata(EXPLANATION, "BYTES", [-1, reasons]),
         ],
     )
 
@@ -159,8 +159,10 @@ def read_request(body: bytes, head: int = 0) -> InferenceRequest:
     """
     request = decoded(body[:head] if head else body, _REQUEST, "The request")
     for output in request.outputs or ():
-        if output.name not in (PROBABILITY, POINTS, REASONS):
-            raise InputError(f"The model has no output '{output.name}'; ask for {PROBABILITY}, {POINTS} or {REASONS}.")
+        if output.name not in (PROBABILITY, POINTS, EXPLANATION):
+            raise InputError(
+                f"The model has no output '{output.name}'; ask for {PROBABILITY}, {POINTS} or {EXPLANATION}."
+            )
     if head:
         return structs.replace(request, inputs=list(_with_content(request.inputs, body[head:])))
     return request

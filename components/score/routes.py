@@ -13,12 +13,13 @@ from components.credit.errors import InputError
 from components.score.application import BatchAnswer, Score, Scored, read_batch, score
 from components.score.decisions import Decision, following_id, sha256
 from components.score.document import read_document
-from components.score.model import NAME, REASONS, Model, Models, code_of
+from components.score.model import NAME, REASONS, Model, Models, code_of, codes_of
 from components.score.openapi import Ready, openapi
 from components.score.overrides import Override, read_override
 from components.score.page import HEADERS as PAGE_HEADERS
 from components.score.page import PAGE
 from components.score.protocol import (
+    EXPLANATION,
     POINTS,
     PROBABILITY,
     InferenceResponse,
@@ -199,7 +200,9 @@ def _model_metadata(model: Model, _request: Request) -> Content:
 def _infer(model: Model, request: Request) -> Content:
     inference = read_request(request.body, request.head)
     columns, rows = columns_of(inference, model.features)
-    probability, points = model.scores(columns)
+    asked = wanted(inference)
+    explained = model.explained(columns) if EXPLANATION in asked else None
+    probability, points = (explained.probability, explained.points) if explained else model.scores(columns)
     decision = Decision(
         id=request.decision,
         at=request.at,
@@ -214,13 +217,13 @@ def _infer(model: Model, request: Request) -> Content:
         person_decides=model.person_decides,
     )
     outputs = []
-    for output in wanted(inference):
+    for output in asked:
         if output == PROBABILITY:
             outputs.append(OutputTensor(output, [rows], "FP64", decision.probability))
         elif output == POINTS:
             outputs.append(OutputTensor(output, [rows], "INT64", decision.points))
-        else:
-            codes = model.reason_codes(columns)
+        elif explained:
+            codes = codes_of(explained.reasons)
             reasons = [[code for code in codes[row * REASONS : (row + 1) * REASONS] if code] for row in range(rows)]
             decision = structs.replace(decision, reasons=reasons)
             outputs.append(OutputTensor(output, [rows, REASONS], "BYTES", codes))

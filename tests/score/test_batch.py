@@ -12,7 +12,7 @@ from components.credit.manifest import Manifest
 from components.credit.progress import Progress
 from components.credit.store import Store
 from components.score.batch import SCORES, score_batch, score_features, scores
-from components.score.model import REASONS, Model
+from components.score.model import REASONS, Model, codes_of
 from components.score.plan import MOST_TASKS, groups, inputs_of
 from components.score.summary import joined, page
 from components.score.tally import merged, shift_of, tallied
@@ -70,7 +70,7 @@ def test_a_batch_gives_the_bits_that_a_request_gets(model: Model) -> None:
         assert row["points"] == points[0]
         assert row["band"] == model.scorer.band(probability)[0]
         assert row["proposal"] == ("approve" if probability[0] <= model.scorer.cutoff else "decline")
-        assert row["reasons"] == [code for code in model.reason_codes(columns) if code]
+        assert row["reasons"] == [code for code in codes_of(model.explained(columns).reasons) if code]
         assert len(row["reasons"]) <= REASONS
         assert row["model"] == model.version
 
