@@ -16,7 +16,8 @@ import pyarrow.parquet
 from components.credit.config import Config
 from components.credit.contract import CATEGORY, IDENTIFIER, TIME
 from components.credit.errors import InputError
-from components.credit.features.query import connect, dictionary, tables
+from components.credit.features.engine import connect
+from components.credit.features.query import dictionary, tables
 from components.credit.features.recipe import ModelInputs
 from components.credit.manifest import Manifest
 from components.credit.progress import Progress

@@ -14,10 +14,10 @@ import pyarrow.parquet
 from components.credit.config import Config
 from components.credit.contract import CATEGORY, IDENTIFIER, TIME
 from components.credit.dictionary import Feature
+from components.credit.features.engine import connect
 from components.credit.features.query import (
     PRICED,
     check_currencies,
-    connect,
     dictionary,
     protected_columns,
     query,

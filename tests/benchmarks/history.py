@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from components.credit.features.history import History
-from components.credit.features.query import History as Batch
 from components.credit.features.query import dictionary
 from components.score.document import columns_of, read_document
 from tests.benchmarks.serving_models import DECIDED, RECIPE
+from tests.feature.batch import Batch
 from tests.score.test_application import tables
 
 DAY = datetime.timedelta(days=1)

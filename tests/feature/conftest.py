@@ -5,22 +5,23 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from components.credit.config import Target
-from components.credit.features.query import History, connect
+from components.credit.features.engine import connect
 from components.credit.features.recipe import Recipe
 from components.credit.target import label_query
+from tests.feature.batch import Batch
 from tests.feature.histories import PERU, Row, Rows, arrow
 
 
 @pytest.fixture(scope="session")
-def planned() -> Iterator[History]:
+def planned() -> Iterator[Batch]:
     """The scorer's way, planned once."""
-    history = History(PERU)
+    history = Batch(PERU)
     yield history
     history.close()
 
 
 @pytest.fixture
-def features(planned: History) -> Callable[[Rows], Row]:
+def features(planned: Batch) -> Callable[[Rows], Row]:
     """The features of the one application in some rows."""
 
     def make(rows: Rows) -> Row:

@@ -8,9 +8,10 @@ import pytest
 
 from components.credit.contract import ATTRIBUTE_PREFIX
 from components.credit.errors import InputError
-from components.credit.features.query import SOURCES, History, dictionary
+from components.credit.features.query import SOURCES, dictionary
 from components.credit.features.recipe import Recipe
 from components.credit.mapping import Attribute, Rate
+from tests.feature.batch import Batch
 from tests.feature.histories import PERU, Row, Rows, arrow, batch, instalment, row
 
 Features = Callable[[Rows], Row]
@@ -237,12 +238,12 @@ def test_amounts_are_converted_at_the_rate_of_their_day():
     assert (made["amount"], made["foreign_currency"], made["currency"]) == (2450, 1, "PEN")
 
 
-def test_an_amount_without_a_rate_is_refused(planned: History):
+def test_an_amount_without_a_rate_is_refused(planned: Batch):
     rows = {"applications": [asked()], "loans": [row("loans", "2024-01-01", currency="USD")]}
     with pytest.raises(InputError, match=r"table loans holds amounts in USD, .* no rate"):
         planned.features_of(arrow(rows, PERU))
     dated = Recipe("PEN", "America/Lima", [], {}, [Rate("USD", datetime.date(2024, 2, 1), 4)])
-    history = History(dated)
+    history = Batch(dated)
     with pytest.raises(InputError, match="before the first rate"):
         history.features_of(arrow(rows, dated))
     history.close()

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 import pytest
 
 from components.credit.contract import TABLES
-from components.credit.features.query import History, dictionary
+from components.credit.features.query import dictionary
+from tests.feature.batch import Batch
 from tests.feature.histories import PERU, Row, Rows, arrow, batch, instalment, moment, row
 
 HISTORY = ("borrowers", "loans", "repayments", "bureau", "transactions")
@@ -133,7 +134,7 @@ def inflated(future: list[Row], _: random.Random) -> list[Row]:
 
 
 @pytest.mark.parametrize("change", [deleted, shifted, shuffled, inflated])
-def test_no_feature_moves_when_the_future_does(book: Rows, change: Callable[..., list[Row]], planned: History):
+def test_no_feature_moves_when_the_future_does(book: Rows, change: Callable[..., list[Row]], planned: Batch):
     rng = random.Random(5)
     rows = ids(book)
     changes = Counter[str]()
@@ -149,7 +150,7 @@ def test_no_feature_moves_when_the_future_does(book: Rows, change: Callable[...,
     assert all(changes[name] > 0 for name in HISTORY)
 
 
-def test_a_row_of_the_past_does_move_features(book: Rows, planned: History):
+def test_a_row_of_the_past_does_move_features(book: Rows, planned: Batch):
     rows = ids(book)
     for name in HISTORY:
         past = [
@@ -165,7 +166,7 @@ def test_a_row_of_the_past_does_move_features(book: Rows, planned: History):
         assert moved(planned.features_of(arrow(own, PERU)), planned.features_of(arrow(without, PERU)))
 
 
-def test_what_is_known_at_the_very_decision_counts(planned: History):
+def test_what_is_known_at_the_very_decision_counts(planned: Batch):
     application = row("applications", "2024-06-15T10:00", amount=100)
     for known, count in (("2024-06-15T10:00", 1), ("2024-06-15T10:00:00.000001", 0)):
         loan = row("loans", "2024-01-01", known_at=known)
@@ -181,7 +182,7 @@ def test_neither_order_of_rows_nor_threads_change_a_bit(book: Rows, threads: int
     assert not moved(batch(rows, PERU), batch(permuted, PERU, threads))
 
 
-def test_one_application_in_the_scorer_has_the_bits_of_the_batch(book: Rows, planned: History):
+def test_one_application_in_the_scorer_has_the_bits_of_the_batch(book: Rows, planned: Batch):
     rows = ids(book)
     made = batch(arrow(rows, PERU), PERU, threads=2)
     for index, identifier in enumerate(made["application_id"].to_pylist()):
@@ -193,17 +194,17 @@ def test_one_application_in_the_scorer_has_the_bits_of_the_batch(book: Rows, pla
         assert not moved(single, made.slice(index, 1))
 
 
-def test_features_that_a_model_does_not_take_change_no_bit_of_the_others(book: Rows, planned: History):
+def test_features_that_a_model_does_not_take_change_no_bit_of_the_others(book: Rows, planned: Batch):
     rows = arrow(ids(book), PERU)
     wanted = ["loans_before", "mean_days_late", "bureau_debt_growth", "inflow_variation", "sector"]
-    history = History(PERU, wanted)
+    history = Batch(PERU, wanted)
     few, every = history.features_of(rows), planned.features_of(rows)
     history.close()
     assert few.column_names == [name for name in every.column_names if name in wanted or name not in FEATURES]
     assert not moved(few, every.select(few.column_names))
 
 
-def test_one_call_of_the_scorer_leaves_nothing_to_the_next(planned: History):
+def test_one_call_of_the_scorer_leaves_nothing_to_the_next(planned: Batch):
     application = row("applications", "2024-06-15", amount=100)
     planned.features_of(arrow({"applications": [application], "loans": [row("loans", "2024-01-01")]}, PERU))
     (made,) = planned.features_of(

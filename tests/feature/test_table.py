@@ -15,13 +15,13 @@ from components.credit.config import Config, Limits, Target
 from components.credit.config import Split as Splitting
 from components.credit.dictionary import Feature
 from components.credit.errors import GateStopped, InputError
-from components.credit.features.query import History
 from components.credit.features.recipe import Recipe, recipe_of
 from components.credit.manifest import Manifest
 from components.credit.mapping import Mapping, parse_mapping
 from components.credit.progress import Progress
 from components.credit.store import Store
 from components.feature.table import build
+from tests.feature.batch import Batch
 from tests.feature.histories import Rows, arrow, instalment, row
 
 AS_OF = "2024-06-30"
@@ -167,7 +167,7 @@ def test_the_recipe_in_the_notes_serves_one_application(make: Build, book: Rows,
     recipe = msgspec.convert(features.notes["recipe"], Recipe)
     (application,) = [each for each in book["applications"] if each["application_id"] == "a07-1"]
     own = {name: [each for each in rows if each["borrower_id"] == "b07"] for name, rows in book.items()}
-    history = History(recipe)
+    history = Batch(recipe)
     (served,) = history.features_of(arrow({**own, "applications": [application]}, recipe)).to_pylist()
     history.close()
     made = frame(store, features).loc["a07-1"]

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 
 from components.credit.contract import TABLES
+from components.credit.features.engine import connect
 from components.credit.features.history import History
-from components.credit.features.query import application_schema, connect, query
+from components.credit.features.query import application_schema, query
 from components.credit.features.recipe import Recipe
 from components.score.document import columns_of, read_document
 from components.score.model import Model

@@ -7,10 +7,9 @@ A feature of an application sees only the rows of its borrower whose ``known_at`
 # ruff: noqa: S608 - the SQL is made of the contract's names and of quoted attributes, never of a value
 
 import datetime
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
-import duckdb
 import pyarrow as pa
 
 from components.credit.contract import ATTRIBUTE_PREFIX, CATEGORY, MONEY, TABLES
@@ -81,82 +80,6 @@ def protected_columns(recipe: Recipe) -> list[str]:
     return list(_protected(recipe))
 
 
-def connect(recipe: Recipe, *, threads: int, memory: str, spill: str = "") -> duckdb.DuckDBPyConnection:
-    """A connection on which ``query`` can run once the tables are registered by name.
-
-    Args:
-        recipe: What to know of the lender.
-        threads: Threads of the connection.
-        memory: Memory that it may use, such as ``2GB``.
-        spill: Folder for what does not fit; empty means none.
-    """
-    connection = duckdb.connect(config={"threads": threads, "memory_limit": memory, "temp_directory": spill})
-    connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
-    # DuckDB does not know how many rows Arrow will bring, and would hold the large table of a join in memory: the
-    # queries name the small one last, and stay as they are written.
-    connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
-    connection.execute(f"CREATE MACRO local_day(moment) AS CAST(moment AT TIME ZONE {_text(recipe.time_zone)} AS DATE)")
-    return connection
-
-
-class History:
-    """Features of a few applications by the batch's engine: what ``history.History`` is held to.
-
-    The query is planned once and the tables are exchanged under it, which saves most of the time of one application.
-    One instance serves one thread.
-
-    Args:
-        recipe: What to know of the lender.
-        wanted: Names of the features that a model takes: what it does not take is not computed. None means all.
-    """
-
-    def __init__(self, recipe: Recipe, wanted: Collection[str] | None = None) -> None:
-        self._recipe = recipe
-        self._connection = connect(recipe, threads=1, memory="512MB")
-        self._slots = {name: _Slot(TABLES[name].schema.empty_table()) for name in tables(recipe)}
-        self._slots["applications"].table = application_schema(recipe).empty_table()
-        for name, slot in self._slots.items():
-            self._connection.register(name, slot)
-        unwanted = [] if wanted is None else [each.name for each in dictionary(recipe) if each.name not in wanted]
-        excluded = f"EXCLUDE ({', '.join(map(_quoted, unwanted))})" if unwanted else ""
-        self._connection.execute(
-            f"PREPARE features AS SELECT * {excluded} FROM ({query(recipe)}) ORDER BY application_id"
-        )
-
-    def features_of(self, rows: dict[str, pa.Table]) -> pa.Table:
-        """One row an application, in order of ``application_id``, with the columns of ``query``, unwanted ones apart.
-
-        Args:
-            rows: ``applications`` and, by name, what is known of their borrowers, each with the columns of the
-                contract; a table left out has no rows.
-
-        Raises:
-            InputError: An amount is in a currency for which the recipe has no rate at that time.
-        """
-        for name, slot in self._slots.items():
-            slot.table = rows[name] if name in rows else TABLES[name].schema.empty_table()
-            if name in PRICED:
-                check_currencies(name, _earliest(slot.table), self._recipe)
-        return self._connection.sql("EXECUTE features").to_arrow_table()
-
-    def close(self) -> None:
-        """Give the memory back."""
-        self._connection.close()
-
-
-class _Slot:
-    """A place in a planned query for a table that is exchanged from run to run."""
-
-    def __init__(self, table: pa.Table) -> None:
-        self.table = table
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self.table.__arrow_c_stream__(requested_schema)
-
-    def __arrow_c_schema__(self) -> object:
-        return self.table.schema.__arrow_c_schema__()
-
-
 def check_currencies(table: str, earliest: dict[str, int], recipe: Recipe) -> None:
     """Refuse amounts that cannot be converted.
 
@@ -181,13 +104,6 @@ def check_currencies(table: str, earliest: dict[str, int], recipe: Recipe) -> No
                 f"The table {table} holds amounts in {currency} of {moment:%Y-%m-%d}, before the first rate under the "
                 f"mapping's rates ({min(since):%Y-%m-%d}); add an earlier one."
             )
-
-
-def _earliest(table: pa.Table) -> dict[str, int]:
-    # As numbers: pyarrow looks for pytz, in vain and for long, each time that it hands out a time with a zone.
-    found = table.group_by("currency").aggregate([("event_time", "min")])
-    times = found["event_time_min"].cast(pa.int64())
-    return dict(zip(found["currency"].to_pylist(), times.to_pylist(), strict=True))
 
 
 def _money(table: str) -> list[str]:
@@ -218,7 +134,7 @@ def _rates(recipe: Recipe) -> str:
         for since, until, (_, rate) in zip(starts, [*starts[1:], "infinity"], dated, strict=True):
             spans.append((currency, since, until, rate))
     values = ", ".join(
-        f"({_text(currency)}, TIMESTAMPTZ '{since}', TIMESTAMPTZ '{until}', CAST('{rate}' AS DECIMAL(18, 8)))"
+        f"({text_of(currency)}, TIMESTAMPTZ '{since}', TIMESTAMPTZ '{until}', CAST('{rate}' AS DECIMAL(18, 8)))"
         for currency, since, until, rate in spans
     )
     return f"SELECT * FROM (VALUES {values}) AS rates (currency, since, until, rate)"
@@ -236,7 +152,7 @@ def _application(recipe: Recipe) -> str:
     SELECT row_number() OVER (ORDER BY application_id) AS row, application_id, borrower_id, decided_at,
         local_day(decided_at) AS decided_day, loan_id, decision, incumbent_score, amount AS asked, total_due, term_days,
         product, purpose, channel, declared_income AS income, declared_expenses AS expenses,
-        currency <> {_text(recipe.currency)} AS foreign_currency{attributes}
+        currency <> {text_of(recipe.currency)} AS foreign_currency{attributes}
     FROM priced_applications
 """
 
@@ -257,7 +173,7 @@ def _columns(recipe: Recipe, used: list[Source]) -> Iterator[tuple[str, str]]:
     yield "application_id", "application_id"
     yield "borrower_id", "borrower_id"
     yield "decided_at", "decided_at"
-    yield _text(recipe.currency), "currency"
+    yield text_of(recipe.currency), "currency"
     yield "asked_amount", "amount"
     yield "decision", "decision"
     yield "incumbent_score", "incumbent_score"
@@ -306,7 +222,7 @@ def application_schema(recipe: Recipe) -> pa.Schema:
     return pa.schema([*TABLES["applications"].schema, *(pa.field(*attribute) for attribute in attributes)])
 
 
-def _text(value: str) -> str:
+def text_of(value: str) -> str:
     """A text as a constant of SQL."""
     return "'" + value.replace("'", "''") + "'"
 
