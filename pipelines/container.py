@@ -13,8 +13,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-
-import yaml
+from typing import Any
 
 from components.credit.errors import InputError
 
@@ -22,20 +21,18 @@ ENGINE, VOLUMES = "QUIPU_CONTAINER_ENGINE", "QUIPU_CONTAINER_VOLUMES"
 _BUILT = Path("build/images/images.json")
 
 
-def in_containers(compiled: str) -> str:
-    """A compiled pipeline whose tasks each run in their own image on this machine.
+def in_containers(spec: dict[str, Any]) -> None:
+    """Let each task of a compiled pipeline run in its own image on this machine.
 
     Args:
-        compiled: The pipeline (YAML), of one or two documents.
+        spec: The pipeline; it is changed.
 
     Raises:
         InputError: An image was not built.
     """
-    spec, *_ = yaml.safe_load_all(compiled)
     for executor in spec["deploymentSpec"]["executors"].values():
         task = executor["container"]
         task["command"] = [sys.executable, "-m", "pipelines.container", _built(task["image"]), *task["command"]]
-    return yaml.safe_dump(spec)
 
 
 def container_environment(folders: dict[Path, str]) -> dict[str, str]:

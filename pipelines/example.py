@@ -41,12 +41,12 @@ def example_document(features: Manifest, clean: Manifest, store: Store) -> dict[
     known = (ds.field("borrower_id") == borrower) & (ds.field("known_at") <= application["decided_at"])
     document: dict[str, Any] = {
         "application": {
-            name: _plain(value)
+            name: plain(value)
             for name, value in application.items()
             if name not in _DECIDED_LATER and not name.startswith(ATTRIBUTE_PREFIX)
         },
         "attributes": {
-            name.removeprefix(ATTRIBUTE_PREFIX): _plain(value)
+            name.removeprefix(ATTRIBUTE_PREFIX): plain(value)
             for name, value in application.items()
             if name.startswith(ATTRIBUTE_PREFIX)
         },
@@ -55,11 +55,11 @@ def example_document(features: Manifest, clean: Manifest, store: Store) -> dict[
         if table not in clean.tables:
             continue
         rows = sorted(_rows(clean, table, known, store), key=lambda row: row["event_time"])
-        plain = [{name: _plain(value) for name, value in row.items() if name != "borrower_id"} for row in rows]
-        if table == "borrowers" and plain:
-            document["borrower"] = plain[-1]
+        told = [{name: plain(value) for name, value in row.items() if name != "borrower_id"} for row in rows]
+        if table == "borrowers" and told:
+            document["borrower"] = told[-1]
         elif table != "borrowers":
-            document[table] = plain
+            document[table] = told
     loans = {loan["loan_id"] for loan in document.get("loans", [])}
     if "repayments" in document:
         document["repayments"] = [row for row in document["repayments"] if row["loan_id"] in loans]
@@ -71,7 +71,8 @@ def _rows(manifest: Manifest, table: str, filter_: ds.Expression, store: Store) 
     return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """A value as JSON has it: times and days in ISO format, amounts as text."""
     if isinstance(value, datetime.datetime | datetime.date):
         return value.isoformat()
     return str(value) if isinstance(value, Decimal) else value

@@ -8,10 +8,11 @@ import sys
 import threading
 import warnings
 from pathlib import Path
+from typing import Any
 
+import yaml
 from kfp import components, local
 
-from pipelines.compiled import SPECS
 from pipelines.container import ENGINE, in_containers
 
 FOLDER = Path(__file__).parent
@@ -31,16 +32,26 @@ def main() -> int:
     warnings.filterwarnings("ignore", message=".*does not contain 'python'.*")
     warnings.filterwarnings("ignore", message=".*non-Python base image.*")
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=root, enable_caching=True)
-    path = FOLDER / f"{name}.yaml"
-    pipeline = SPECS[path]
+    spec, *_ = yaml.safe_load_all((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    _for_one_machine(spec)
     if ENGINE in os.environ:
-        pipeline = components.load_component_from_text(in_containers(path.read_text(encoding="utf-8")))
+        in_containers(spec)
+    pipeline = components.load_component_from_text(yaml.safe_dump(spec))
     try:
         pipeline(**parameters)
     except RuntimeError as error:  # all that kfp.local tells of a failed task
         logging.getLogger(__name__).error("%s", error)
         return 1
     return 0
+
+
+def _for_one_machine(spec: dict[str, Any]) -> None:
+    """Try each task once, since on this machine it would only fail again a minute later; and keep what succeeded in
+    this root, whatever a cluster may reuse from other runs."""
+    for part in (spec["root"], *spec["components"].values()):
+        for task in part.get("dag", {}).get("tasks", {}).values():
+            task.pop("retryPolicy", None)
+            task["cachingOptions"] = {"enableCache": True}
 
 
 def _end_with_the_starter() -> None:

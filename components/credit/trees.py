@@ -152,10 +152,13 @@ class Trees:
 
     @cached_property
     def edges(self) -> list[list[float]]:
-        """Some of the values of each feature where a tree parts rows, in few digits; a feature may have none."""
+        """Some of the values of each feature where a tree parts rows, in few digits; a feature may have none.
+
+        A threshold beyond all values parts what is known from what is missing, and is no value.
+        """
         questions, thresholds = self.nodes.questions[:, 0], self.nodes.threshold
         return [
-            _few(np.unique(thresholds[(questions == place) & np.isfinite(thresholds)]).astype(np.float64))
+            _few(np.unique(thresholds[(questions == place) & (np.abs(thresholds) < _GREATEST)]).astype(np.float64))
             for place in range(self.nodes.features)
         ]
 
