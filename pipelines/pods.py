@@ -88,6 +88,8 @@ def on_cluster(task: PipelineTask, stage: str) -> PipelineTask:
     kubernetes.use_secret_as_env(task, pod.secret, _STORE)
     for secret, entry, variable in pod.keys:
         kubernetes.use_secret_as_env(task, secret, {entry: variable})
+    if stage == "deploy":  # only a scorer that asks for tokens needs it
+        kubernetes.use_secret_as_env(task, "scorer-token", {"token": "QUIPU_SCORER_TOKEN"}, optional=True)
     label, _, value = os.environ.get("QUIPU_NODE_SELECTOR", "").partition("=")
     if label and value:
         kubernetes.add_node_selector(task, label, value)

@@ -68,3 +68,23 @@ def test_what_the_deploy_stage_changes_is_not_said(objects: list[dict[str, Any]]
             assert "QUIPU_MODEL_VERSION" not in str(one)
         if one["kind"] == "Service" and one["metadata"]["name"] in ("scorer", "scorer-preview"):
             assert "selector" not in one["spec"]
+
+
+def test_in_production_the_scorer_asks_who_is_there() -> None:
+    objects = rendered(ROOT / "manifests" / "overlays" / "production")
+    (settings,) = [one["data"] for one in objects if one["kind"] == "ConfigMap" and one["metadata"]["name"] == "scorer"]
+    assert settings["QUIPU_AUTH"] != "off"
+    sides = [one for one in objects if one["kind"] == "Deployment" and one["metadata"]["name"].startswith("scorer-")]
+    assert len(sides) == 2
+    for side in sides:
+        (mount,) = [m for m in side["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] if m["name"] == "keys"]
+        assert settings["QUIPU_AUTH_KEYS_FILE"].startswith(mount["mountPath"])
+
+
+def test_the_tasks_of_a_run_find_what_their_pods_ask_for() -> None:
+    objects = rendered(ROOT / "manifests" / "overlays" / "dev")
+    (place,) = [one["data"] for one in objects if one["metadata"]["name"] == "quipu-store"]
+    _, platform = yaml.safe_load_all((ROOT / "pipelines" / "training.yaml").read_text())
+    for pod in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
+        asked = {entry["configMapKey"] for config in pod["configMapAsEnv"] for entry in config["keyToEnv"]}
+        assert asked <= place.keys()
