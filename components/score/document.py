@@ -8,12 +8,12 @@ A document holds rows of the data contract as JSON. What one application implies
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from operator import attrgetter
 from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
 import pyarrow as pa
 from msgspec import Meta, defstruct
+from msgspec.structs import astuple
 
 from components.credit.contract import ATTRIBUTE_PREFIX, COUNT, DAY, FLAG, MONEY, TABLES, TIME, Field
 from components.credit.errors import InputError, nearest
@@ -31,12 +31,18 @@ _IMPLIED = {
     "bureau": ("known_at", "currency"),
     "transactions": ("transaction_id", "known_at", "currency"),
 }
-_FIRST_YEAR, _LAST_YEAR = 1900, 2199
+_FIRST_YEAR, _LAST_YEAR = 1900, 2199  # of UTC
 _DIGITS = 16  # of decimal(18, 2) before the point
 _WHOLE_DOUBLES = 10**15  # hundredths; a double tells those below from each other
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _THIS = "this application"  # where it has no identifier; a loan without one did not come of it
 _FIRST_DAY = _EPOCH.toordinal()
+_MICROSECOND = datetime.timedelta(microseconds=1)
+_DAY = datetime.timedelta(days=1) // _MICROSECOND
+_FIRST_MICROSECOND, _END_MICROSECOND = (
+    (datetime.datetime(year, 1, 1, tzinfo=datetime.UTC) - _EPOCH) // _MICROSECOND
+    for year in (_FIRST_YEAR, _LAST_YEAR + 1)
+)
 
 
 def _fields(table: str) -> Iterator[Field]:
@@ -156,9 +162,10 @@ def columns_of(document: Any, recipe: Recipe) -> dict[str, dict[str, list[Any]]]
 def _columns(table: str, section: str, rows: Sequence[Any], implied: Mapping[str, object]) -> dict[str, list[Any]]:
     """The columns of some rows, with what they imply; ``section`` is their name in the document."""
     filled: dict[str, list[Any]] = {}
-    for field, read, exact in _READ[table]:
+    given = list(zip(*map(astuple, rows), strict=True))
+    for field, place, exact in _READ[table]:
         name = field.name
-        values = [None] * len(rows) if read is None else list(map(read, rows))
+        values = [None] * len(rows) if place is None or not rows else list(given[place])
         if exact is not None and values.count(None) != len(values):
             values = exact(section, field, values)
         if name == "known_at":
@@ -218,23 +225,28 @@ def _least(field: Field) -> int:
 
 def _moments(section: str, field: Field, values: list[datetime.datetime | None]) -> list[int | None]:
     """Times in microseconds since 1970."""
-    for place, value in enumerate(values):
-        if value is not None and not _FIRST_YEAR <= value.year <= _LAST_YEAR:
-            _refuse(section, place, field, f"a time from {_FIRST_YEAR} to {_LAST_YEAR}")
-    return [None if value is None else _micros(value) for value in values]
-
-
-def _micros(moment: datetime.datetime) -> int:
-    since = moment - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    found = [None if value is None else (value - _EPOCH) // _MICROSECOND for value in values]
+    _check_span(section, field, found, _FIRST_MICROSECOND, _END_MICROSECOND, "a time")
+    return found
 
 
 def _days(section: str, field: Field, values: list[datetime.date | None]) -> list[int | None]:
     """Days as numbers since 1970."""
-    for place, value in enumerate(values):
-        if value is not None and not _FIRST_YEAR <= value.year <= _LAST_YEAR:
-            _refuse(section, place, field, f"a day from {_FIRST_YEAR} to {_LAST_YEAR}")
-    return [None if value is None else value.toordinal() - _FIRST_DAY for value in values]
+    found = [None if value is None else value.toordinal() - _FIRST_DAY for value in values]
+    _check_span(section, field, found, _FIRST_MICROSECOND // _DAY, _END_MICROSECOND // _DAY, "a day")
+    return found
+
+
+def _check_span(section: str, field: Field, found: list[int | None], first: int, end: int, what: str) -> None:
+    """Refuse a moment outside the years that have a meaning here; some of them is known."""
+    known = [each for each in found if each is not None]
+    if min(known) < first or max(known) >= end:
+        place = next(place for place, each in enumerate(found) if each is not None and not first <= each < end)
+        _refuse(section, place, field, f"{what} from {_FIRST_YEAR} to {_LAST_YEAR}")
+
+
+def _micros(moment: datetime.datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 _EXACT: dict[pa.DataType, Callable[[str, Field, list[Any]], list[Any]]] = {
@@ -242,13 +254,14 @@ _EXACT: dict[pa.DataType, Callable[[str, Field, list[Any]], list[Any]]] = {
     TIME: _moments,
     DAY: _days,
 }
-# Of each table, its columns with what reads one of a row and what makes it exact.
+# Of each table, its columns with their place in a row of the document and what makes them exact.
 _READ = {
     name: [
-        (field, attrgetter(field.name) if field in list(_fields(name)) else None, _EXACT.get(field.type))
+        (field, places.index(field.name) if field.name in places else None, _EXACT.get(field.type))
         for field in table.fields
     ]
     for name, table in TABLES.items()
+    for places in [[field.name for field in _fields(name)]]
 }
 
 
