@@ -61,4 +61,6 @@ def finished(quipu: Callable[..., Outcome], portfolio: Path) -> tuple[Path, Outc
     """A finished run over the small portfolio: its folder and what it printed."""
     outcome = quipu("run", "--data", str(portfolio), "--as-of", "2026-06-30", "--config", "small.yaml", "--out", "done")
     assert outcome.code == 0, outcome.output + outcome.errors
-    return Path(quipu.folder) / "done", outcome  # type: ignore[attr-defined]
+    folder = Path(quipu.folder) / "done"  # type: ignore[attr-defined]
+    assert (folder.parent / "runs" / "latest").resolve() == folder.resolve(), "the last run is the latest"
+    return folder, outcome

@@ -116,7 +116,7 @@ def test_a_refused_champion_and_a_change_are_told(
     newer_version: str,
     xgboost_version: str,
 ) -> None:
-    promote(store, put(make_scorer(11), new_key_pair()[0]), "")
+    promote(store, put(make_scorer(21), new_key_pair()[0]), "")
     samples = waited(read, lambda now: of(now, "quipu_model_refused") == 1)
     assert of(samples, "quipu_model_info", version=xgboost_version) == 1
     promote(store, newer_version, "")
