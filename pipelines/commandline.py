@@ -21,8 +21,8 @@ from rich.progress import Progress
 from components.credit.documents import read_json
 from components.credit.errors import InputError, QuipuError
 from components.credit.registry import champion, fetch, list_models, set_shadow, show
-from components.credit.store import Access, Store, access_from_environment, secret
-from pipelines.embedded import embedded_store
+from components.credit.store import Store, access_from_environment, secret
+from pipelines.embedded import embedded_store, store_at
 from pipelines.keys import key_environment
 from pipelines.kubeflow_api import serving
 from pipelines.portfolio.generate import generate as generate_portfolio
@@ -173,7 +173,7 @@ def serve_pipelines(
 
     Airflow's DAGs start their runs here ('make airflow'). Runs under way go on with the next start.
     """
-    with _store(folder) as access:
+    with store_at(folder / "store") as access:
         environment = store_environment(access) | key_environment(RUNS / "keys")
         with serving(folder, environment, port) as server:
             console.print(
@@ -223,11 +223,7 @@ def show_command(
 ) -> None:
     """Show what a registered model is and what it was made from, by its verified manifest."""
     with _registry(run_folder) as (store, verify_key):
-        if version == "champion":
-            pointer = champion(store)
-            if pointer is None:
-                raise InputError("No model was released yet; 'quipu run' releases one.")
-            version = pointer.version
+        version = _version(store, version)
         show_model(console, show(store, version, verify_key))
 
 
@@ -299,11 +295,7 @@ def export_command(
     if as_ not in ENDINGS:
         raise InputError(f"A scorecard is not exported as '{as_}'; give {', '.join(ENDINGS)}.")
     with _registry(run_folder) as (store, verify_key):
-        if version == "champion":
-            pointer = champion(store)
-            if pointer is None:
-                raise InputError("No model was released yet; 'quipu run' releases one.")
-            version = pointer.version
+        version = _version(store, version)
         _, scorer = fetch(store, version, verify_key)
     path = out or Path(f"scorecard-{version}.{ENDINGS[as_]}")
     path.write_bytes(exported(scorer, version, as_))
@@ -347,14 +339,14 @@ def _registry(run_folder: Path) -> Iterator[tuple[Store, str]]:
         yield Store(access), (run_folder / "verify.pem").read_text(encoding="utf-8")
 
 
-@contextlib.contextmanager
-def _store(folder: Path) -> Iterator[Access]:
-    """The store that the environment names, or else an embedded one in ``folder``."""
-    if "QUIPU_STORE_ENDPOINT" in os.environ:
-        yield access_from_environment()
-        return
-    with embedded_store(folder / "store") as access:
-        yield access
+def _version(store: Store, named: str) -> str:
+    """The version that is meant: ``champion`` stands for what the pointer names."""
+    if named != "champion":
+        return named
+    pointer = champion(store)
+    if pointer is None:
+        raise InputError("No model was released yet; 'quipu run' releases one.")
+    return pointer.version
 
 
 def _free_port() -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 import urllib3
 
 from components.credit.errors import StoreError
-from components.credit.store import Access, Store
+from components.credit.store import Access, Store, access_from_environment
 
 _READY_SECONDS = 60
 _PORTS = ("s3", "s3_grpc", "master", "master_grpc", "volume", "volume_grpc", "filer", "filer_grpc")
@@ -64,6 +64,22 @@ def embedded_store(folder: Path) -> Iterator[Access]:
         running.write_text(access.endpoint, encoding="utf-8")
         stack.callback(running.unlink, missing_ok=True)
         yield access
+
+
+@contextmanager
+def store_at(folder: Path) -> Iterator[Access]:
+    """The store that the environment names, with Quipu's buckets, or else an embedded one with its data in ``folder``.
+
+    Raises:
+        StoreError: The store is away, or the embedded one does not start.
+    """
+    if "QUIPU_STORE_ENDPOINT" not in os.environ:
+        with embedded_store(folder) as access:
+            yield access
+        return
+    access = access_from_environment()
+    Store(access).make_buckets()
+    yield access
 
 
 def _program() -> str:

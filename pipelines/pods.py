@@ -29,6 +29,7 @@ class Pod:
         cached: Whether the same inputs may reuse the outputs of an earlier run. A stage that reads what changes
             outside, that decides, or that acts is never cached.
         keys: Other secrets: name, entry, and the variable that the entry becomes.
+        optional: The same, of secrets that a cluster may lack.
     """
 
     secret: str
@@ -37,6 +38,7 @@ class Pod:
     minutes: int = 60
     cached: bool = True
     keys: tuple[tuple[str, str, str], ...] = ()
+    optional: tuple[tuple[str, str, str], ...] = ()
 
 
 _VERIFY = ("verify-key", "verify.pem", "QUIPU_VERIFY_KEY")
@@ -54,10 +56,8 @@ PODS = {
         "store-deploy",
         memory="1Gi",
         cached=False,
-        keys=(
-            ("signing-key", "signing.pem", "QUIPU_SIGNING_KEY"),
-            _VERIFY,
-        ),
+        keys=(("signing-key", "signing.pem", "QUIPU_SIGNING_KEY"), _VERIFY),
+        optional=(("scorer-token", "token", "QUIPU_SCORER_TOKEN"),),  # where the scorer asks for one
     ),
     "plan": Pod("store-score", memory="1Gi", cached=False, keys=(_VERIFY,)),
     "score": Pod("store-score", cpu=2, memory="1Gi", keys=(_VERIFY,)),
@@ -86,10 +86,9 @@ def on_cluster(task: PipelineTask, stage: str) -> PipelineTask:
     kubernetes.set_security_context(task, run_as_user=_USER, run_as_group=_USER, run_as_non_root=True)
     kubernetes.use_config_map_as_env(task, "quipu-store", _PLACE)
     kubernetes.use_secret_as_env(task, pod.secret, _STORE)
-    for secret, entry, variable in pod.keys:
-        kubernetes.use_secret_as_env(task, secret, {entry: variable})
-    if stage == "deploy":  # only a scorer that asks for tokens needs it
-        kubernetes.use_secret_as_env(task, "scorer-token", {"token": "QUIPU_SCORER_TOKEN"}, optional=True)
+    for secrets, optional in ((pod.keys, False), (pod.optional, True)):
+        for secret, entry, variable in secrets:
+            kubernetes.use_secret_as_env(task, secret, {entry: variable}, optional=optional)
     label, _, value = os.environ.get("QUIPU_NODE_SELECTOR", "").partition("=")
     if label and value:
         kubernetes.add_node_selector(task, label, value)

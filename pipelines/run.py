@@ -20,10 +20,10 @@ from components.credit.config import parse_config
 from components.credit.documents import read_json, write_json
 from components.credit.errors import InputError, QuipuError, nearest
 from components.credit.mapping import Mapping, parse_mapping
-from components.credit.store import LANDING_BUCKET, Access, Store, access_from_environment, read_manifest
+from components.credit.store import LANDING_BUCKET, Access, Store, read_manifest
 from pipelines.container import container_environment
 from pipelines.display import Display
-from pipelines.embedded import embedded_store
+from pipelines.embedded import store_at
 from pipelines.example import example_document
 from pipelines.keys import key_environment
 from pipelines.portfolio.generate import generate
@@ -90,7 +90,7 @@ def run(order: Order, console: Console) -> Iterator[tuple[Path, dict[str, str]]]
     if not data.is_dir():
         raise InputError(f"{data} is not a folder; give the folder of the lender's files with --data.")
     console.print(f"[bold]{mapping.lender}[/] as of {as_of}, run in {out}", highlight=False)
-    with _store(out / "store") as access:
+    with store_at(out / "store") as access:
         environment = store_environment(access) | key_environment(RUNS / "keys")
         if order.runner is Runner.CONTAINER:
             environment |= container_environment(
@@ -180,18 +180,6 @@ def _overlaid(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         inner = merged.get(key)
         merged[key] = _overlaid(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
     return merged
-
-
-@contextmanager
-def _store(folder: Path) -> Iterator[Access]:
-    """The store that the environment names, or else an embedded one with its data in ``folder``."""
-    if "QUIPU_STORE_ENDPOINT" in os.environ:
-        access = access_from_environment()
-        Store(access).make_buckets()
-        yield access
-        return
-    with embedded_store(folder) as access:
-        yield access
 
 
 def _make_folder(out: Path | None) -> Path:

@@ -15,8 +15,9 @@ from components.credit.dictionary import Feature
 from components.credit.reasons import Change, Reason, taken_points
 from components.credit.scorer import Scorer
 
-# No one is told to have another household, or to wait for another season.
-_OUT_OF_REACH = {"household", "seasonality"}
+# No one is told to have another household, to wait for another season, or to ask for a dearer loan because a model
+# finds those who pay more the safer ones.
+_OUT_OF_REACH = {"household", "seasonality", "loan_terms"}
 
 
 @dataclass(frozen=True)

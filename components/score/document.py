@@ -17,6 +17,7 @@ from msgspec.structs import astuple
 
 from components.credit.contract import ATTRIBUTE_PREFIX, COUNT, DAY, FLAG, MONEY, TABLES, TIME, Field
 from components.credit.errors import InputError, nearest
+from components.credit.features.moments import DAY_US, EPOCH, FIRST_YEAR, LAST_YEAR, microseconds
 from components.credit.features.recipe import Recipe
 from components.score.decoding import decoded
 
@@ -31,18 +32,12 @@ _IMPLIED = {
     "bureau": ("known_at", "currency"),
     "transactions": ("transaction_id", "known_at", "currency"),
 }
-_FIRST_YEAR, _LAST_YEAR = 1900, 2199  # of UTC
 _DIGITS = 16  # of decimal(18, 2) before the point
 _WHOLE_DOUBLES = 10**15  # hundredths; a double tells those below from each other
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _THIS = "this application"  # where it has no identifier; a loan without one did not come of it
-_FIRST_DAY = _EPOCH.toordinal()
-_MICROSECOND = datetime.timedelta(microseconds=1)
-_DAY = datetime.timedelta(days=1) // _MICROSECOND
-_FIRST_MICROSECOND, _END_MICROSECOND = (
-    (datetime.datetime(year, 1, 1, tzinfo=datetime.UTC) - _EPOCH) // _MICROSECOND
-    for year in (_FIRST_YEAR, _LAST_YEAR + 1)
-)
+_EPOCH_DAY = EPOCH.toordinal()
+# The first day that has a meaning, and the one after the last; of times, in UTC.
+_FIRST_DAY, _END_DAY = (datetime.date(year, 1, 1).toordinal() - _EPOCH_DAY for year in (FIRST_YEAR, LAST_YEAR + 1))
 
 
 def _fields(table: str) -> Iterator[Field]:
@@ -131,7 +126,7 @@ def columns_of(document: Any, recipe: Recipe) -> dict[str, dict[str, list[Any]]]
     """
     application = document.application
     decided_at = application.decided_at or datetime.datetime.now(datetime.UTC)
-    moment = _micros(decided_at)
+    moment = microseconds(decided_at)
     found = {
         "applications": _columns(
             "applications",
@@ -225,15 +220,15 @@ def _least(field: Field) -> int:
 
 def _moments(section: str, field: Field, values: list[datetime.datetime | None]) -> list[int | None]:
     """Times in microseconds since 1970."""
-    found = [None if value is None else (value - _EPOCH) // _MICROSECOND for value in values]
-    _check_span(section, field, found, _FIRST_MICROSECOND, _END_MICROSECOND, "a time")
+    found = [None if value is None else microseconds(value) for value in values]
+    _check_span(section, field, found, _FIRST_DAY * DAY_US, _END_DAY * DAY_US, "a time")
     return found
 
 
 def _days(section: str, field: Field, values: list[datetime.date | None]) -> list[int | None]:
     """Days as numbers since 1970."""
-    found = [None if value is None else value.toordinal() - _FIRST_DAY for value in values]
-    _check_span(section, field, found, _FIRST_MICROSECOND // _DAY, _END_MICROSECOND // _DAY, "a day")
+    found = [None if value is None else value.toordinal() - _EPOCH_DAY for value in values]
+    _check_span(section, field, found, _FIRST_DAY, _END_DAY, "a day")
     return found
 
 
@@ -242,11 +237,7 @@ def _check_span(section: str, field: Field, found: list[int | None], first: int,
     known = [each for each in found if each is not None]
     if min(known) < first or max(known) >= end:
         place = next(place for place, each in enumerate(found) if each is not None and not first <= each < end)
-        _refuse(section, place, field, f"{what} from {_FIRST_YEAR} to {_LAST_YEAR}")
-
-
-def _micros(moment: datetime.datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND
+        _refuse(section, place, field, f"{what} from {FIRST_YEAR} to {LAST_YEAR}")
 
 
 _EXACT: dict[pa.DataType, Callable[[str, Field, list[Any]], list[Any]]] = {

@@ -1,16 +1,20 @@
 """One application's features have the bits of the batch's, whatever its history."""
 
 import datetime
+import itertools
 import random
 from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 import pytest
+import sqlglot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.credit.contract import TABLES, TIME, Field
+from components.credit.errors import ModelRefused
+from components.credit.features.expressions import Expressions
 from components.credit.features.history import History
 from components.credit.features.query import application_schema, dictionary, tables
 from components.credit.features.recipe import Recipe
@@ -143,3 +147,9 @@ def test_every_feature_has_the_bits_of_the_batch(history: tuple[Recipe, History]
         made = engine.features_of(columns(_arrow(rows, recipe)))
         assert list(made) == names
         assert _bits(made) == _bits({name: wanted[name] for name in names})
+
+
+def test_sql_without_a_translation_refuses_the_model_in_one_sentence() -> None:
+    translated = Expressions(lambda _node: None, itertools.count())
+    with pytest.raises(ModelRefused, match=r"no translation for one application: MEDIAN\(1\)"):
+        translated.value(sqlglot.parse_one("median(1)", dialect="duckdb"))

@@ -3,11 +3,18 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from components.credit.store import LANDING_BUCKET, Store
+from pipelines.embedded import embedded_store
+from pipelines.keys import key_environment
+from pipelines.processes import running_pipeline
+from pipelines.run import store_environment
 
 QUIPU = (sys.executable, "-m", "pipelines.commandline")
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,3 +71,24 @@ def finished(quipu: Callable[..., Outcome], portfolio: Path) -> tuple[Path, Outc
     folder = Path(quipu.folder) / "done"  # type: ignore[attr-defined]
     assert (folder.parent / "runs" / "latest").resolve() == folder.resolve(), "the last run is the latest"
     return folder, outcome
+
+
+@contextmanager
+def after(run: Path, name: str, portfolio: Path, folder: Path) -> Iterator[tuple[Path, Store]]:
+    """The artifacts of another pipeline, run once over the store and the mapping of a finished run; and that store."""
+    with embedded_store(run / "store") as access:
+        store = Store(access)
+        landed = {key.partition("/")[0]: f"s3://{LANDING_BUCKET}/{key}" for key in store.keys(LANDING_BUCKET, "")}
+        parameters = {
+            "source": str(portfolio),
+            "mapping": landed["mappings"],
+            "config": landed["configurations"],
+            "as_of": "2026-06-30",
+            "code": "test",
+        }
+        keys = key_environment(run.parent / "runs" / "keys")
+        where = store_environment(access) | keys | {"PYTHONPATH": str(ROOT)}
+        with running_pipeline(name, folder, parameters, where) as process:
+            assert process.wait(timeout=400) == 0, (folder / "log" / "pipeline.log").read_text()[-3000:]
+        (artifacts,) = (folder / "pipeline").glob(f"quipu-{name}-*")
+        yield artifacts, store

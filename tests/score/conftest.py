@@ -16,13 +16,15 @@ from components.credit.dictionary import Feature
 from components.credit.features.query import dictionary
 from components.credit.features.recipe import Recipe
 from components.credit.mapping import Attribute
-from components.credit.registry import Package, register
+from components.credit.registry import Package, promote, register
 from components.credit.scorecard import Card
 from components.credit.scorer import Scorer, save
 from components.credit.signing import new_key_pair
-from components.credit.store import Store
+from components.credit.store import Access, Store
 from components.credit.trees import Encoded, Encoder, Trees
 from components.score.model import Model, load_model
+from tests.score.running import Scorer as Running
+from tests.score.running import running
 
 SCALING = Scaling(points=600.0, odds=30.0, pdo=20.0)
 RECIPE = Recipe(
@@ -214,3 +216,11 @@ def document() -> dict[str, Any]:
         ],
         "attributes": {"shop_score": 61},
     }
+
+
+@pytest.fixture(scope="module")
+def scorer(access: Access, store: Store, keys: tuple[str, str], xgboost_version: str) -> Iterator[Running]:
+    """A scorer that follows the pointer; it starts with the first model."""
+    promote(store, xgboost_version, "")
+    with running(access, keys[1]) as scorer:
+        yield scorer

@@ -9,20 +9,11 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
-from components.credit.registry import promote
-from components.credit.store import Access, Store
 from components.score.model import Model
-from tests.score.running import ROOT, Scorer, running
+from tests.score.running import ROOT, Scorer
 
 ROWS = np.array([[12.0, 0.5, np.nan, 800.0, 2500.0], [1.0, 0.0, 9.0, 100.0, 500.0]])
 KSERVE = ROOT / "build" / "peers" / "kserve" / "bin" / "python"
-
-
-@pytest.fixture(scope="module")
-def scorer(access: Access, store: Store, keys: tuple[str, str], xgboost_version: str) -> Iterator[Scorer]:
-    promote(store, xgboost_version, "")
-    with running(access, keys[1]) as scorer:
-        yield scorer
 
 
 @pytest.fixture

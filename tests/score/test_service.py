@@ -3,7 +3,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,6 @@ from components.credit.store import MODEL_BUCKET, Access, Store
 from components.score.service import Listening, serve
 from components.score.spool import Spool
 from tests.score.running import REQUEST, Scorer, free_port, running, start
-
-
-@pytest.fixture(scope="module")
-def scorer(access: Access, store: Store, keys: tuple[str, str], xgboost_version: str) -> Iterator[Scorer]:
-    """A scorer that follows the pointer; it starts with the first model."""
-    promote(store, xgboost_version, "")
-    with running(access, keys[1]) as scorer:
-        yield scorer
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from typing import Any
 from sqlglot import exp
 from sqlglot.expressions import Expr
 
-DAY_US = 86_400 * 1_000_000
-EPOCH = datetime.date(1970, 1, 1)
+from components.credit.errors import ModelRefused
+from components.credit.features.moments import DAY_US, EPOCH
+
 _EXACT = 2**53  # integers up to here are doubles
 _COMPARED: dict[type[Expr], str] = {
     exp.EQ: "==",
@@ -45,6 +46,14 @@ class Value:
     null: bool = False
 
 
+def untranslated(node: Expr) -> ModelRefused:
+    """The refusal of a model whose features are defined by SQL that only DuckDB knows."""
+    return ModelRefused(
+        f"A feature is defined by SQL that has no translation for one application: {node.sql('duckdb')}; define it "
+        "otherwise, or translate it in components/credit/features."
+    )
+
+
 class Expressions:
     """Translates the expressions of one query.
 
@@ -68,7 +77,7 @@ class Expressions:
             return self._lifted("flag", 0, values, f"{{}} {_COMPARED[kind]} {{}}")
         translate = _TRANSLATED.get(kind)
         if translate is None:
-            raise NotImplementedError(f"Features of one application cannot use this SQL yet: {node.sql('duckdb')}")
+            raise untranslated(node)
         return translate(self, node)
 
     def condition(self, node: Expr) -> str:
@@ -207,7 +216,7 @@ class Expressions:
         if to == exp.DType.DATE and isinstance(node.this, exp.Literal):
             return Value(str((datetime.date.fromisoformat(node.this.this) - EPOCH).days), "day")
         value = self.value(node.this)
-        if to == exp.DType.DOUBLE:
+        if to == exp.DType.DOUBLE and value.kind in ("double", "int", "null"):
             return self._double(value)
         if to == exp.DType.INT128 and value.kind == "double":
             return self._lifted("int", 0, [value], "round({})")
@@ -215,14 +224,13 @@ class Expressions:
         same = to in (*_WHOLE, exp.DType.INT128, exp.DType.DECIMAL) and (value.kind, value.scale) == ("int", scale)
         if same or (to == exp.DType.TEXT and value.kind in ("text", "null")):
             return value
-        raise NotImplementedError(f"Features of one application cannot use this SQL yet: {node.sql('duckdb')}")
+        raise untranslated(node)
 
     def _double(self, value: Value) -> Value:
-        if value.kind in ("double", "null"):
+        """A number as a double."""
+        if value.kind != "int":
             return replace(value, kind="double")
-        if value.kind == "int":
-            return self._lifted("double", 0, [value], f"{{}} / {10**value.scale}" if value.scale else "double({})")
-        raise NotImplementedError(f"Features of one application cannot be numbers out of a {value.kind}.")
+        return self._lifted("double", 0, [value], f"{{}} / {10**value.scale}" if value.scale else "double({})")
 
     def _round(self, node: Expr) -> Value:
         """Half away from zero, as decimals are."""
@@ -240,7 +248,7 @@ class Expressions:
                 return replace(value, kind="int")
             case "bit_count":
                 return self._lifted("int", 0, [value], "{}.bit_count()")
-        raise NotImplementedError(f"Features of one application cannot use this SQL yet: {node.sql('duckdb')}")
+        raise untranslated(node)
 
     def _of_day(self, node: Expr) -> Value:
         form: dict[type[Expr], str] = {
@@ -249,7 +257,7 @@ class Expressions:
             exp.TimeToStr: "date({}).strftime('%m')",
         }
         if isinstance(node, exp.TimeToStr) and node.args["format"].this != "%m":
-            raise NotImplementedError("Features of one application can write out a month only.")
+            raise untranslated(node)
         kind = "text" if isinstance(node, exp.TimeToStr) else "int"
         return self._lifted(kind, 0, [self.value(node.this)], form[type(node)])
 

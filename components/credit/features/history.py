@@ -3,17 +3,18 @@
 import datetime
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from components.credit.contract import ATTRIBUTE_PREFIX, DAY, FLAG, MONEY, TABLES, TIME
-from components.credit.features.expressions import CALLED, DAY_US, EPOCH, Value
+from components.credit.features.expressions import CALLED, Value
+from components.credit.features.moments import DAY_US, EPOCH, FIRST_YEAR, LAST_YEAR, microseconds
 from components.credit.features.plan import Plan, Source
 from components.credit.features.query import PRICED, check_currencies, dictionary, midnight, query, tables
 from components.credit.features.recipe import Recipe
 
 Columns = Mapping[str, list[Any]]
-FIRST_YEAR, LAST_YEAR = 1900, 2199
 _ENDLESS = 10**30  # microseconds; earlier and later than any time
 
 
@@ -84,7 +85,7 @@ def _rates(recipe: Recipe) -> list[tuple[str, int, int, int]]:
     spans = [(recipe.currency, -_ENDLESS, _ENDLESS, 10**8)]
     for currency in sorted({rate.currency for rate in recipe.rates} - {recipe.currency}):
         dated = sorted((rate.since, rate.rate) for rate in recipe.rates if rate.currency == currency)
-        starts = [_micros(midnight(since, recipe)) for since, _ in dated]
+        starts = [microseconds(midnight(since, recipe)) for since, _ in dated]
         for since, until, (_, rate) in zip(starts, [*starts[1:], _ENDLESS], dated, strict=True):
             spans.append((currency, since, until, round(rate * 10**8)))
     return spans
@@ -97,10 +98,7 @@ def _earliest(rows: Columns) -> dict[str, int]:
     return found
 
 
-def _micros(moment: datetime.datetime) -> int:
-    return (moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) // datetime.timedelta(microseconds=1)
-
-
+@cache
 def local_days(zone: str) -> Callable[[int], int]:
     """What gives the day, as a number since 1970, on which a time in microseconds falls in a zone."""
     known = ZoneInfo(zone)

@@ -13,7 +13,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.expressions import Expr
 
-from components.credit.features.expressions import Expressions, Value
+from components.credit.features.expressions import Expressions, Value, untranslated
 from components.credit.features.totals import Totals
 
 _CONSTANT = ("row", "borrower_id")
@@ -113,7 +113,7 @@ class Plan:
             if column.name in self._columns(source):
                 return alias
         if column.name not in step.columns:
-            raise NotImplementedError(f"{step.name} names the column {column.name}, which no source of it has.")
+            raise untranslated(column)
         return ""
 
     def _want(self, name: str, columns: list[str]) -> None:
@@ -301,7 +301,7 @@ class Plan:
             over = _inputs(window)
             if isinstance(window.this, exp.RowNumber):
                 if not all(part.args.get("desc") for part in window.args["order"].expressions):
-                    raise NotImplementedError("Features of one application can number rows in descending order only.")
+                    raise untranslated(window)
                 key = _tuple(f"each[{place + number}]" for number in range(len(over)))
                 yield f"{step.name}.sort(key=lambda each: {key}, reverse=True)"
                 found[text] = Value("number", "int")
@@ -311,7 +311,7 @@ class Plan:
                 yield f"{name} = max([each[{place}] for each in {step.name}], default=None)"
                 found[text] = replace(translated.value(over[0]), code=name)
             else:
-                raise NotImplementedError(f"Features of one application cannot use {text} yet.")
+                raise untranslated(window)
             place += len(over)
         target = _tuple([*kept, *(f"_{each}" for each in range(place - len(kept)))])
         yield f"rows, {step.name} = {rows}, []"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from sqlglot import exp
 from sqlglot.expressions import Expr
 
-from components.credit.features.expressions import Expressions, Value
+from components.credit.features.expressions import Expressions, Value, untranslated
 
 
 class Totals:
@@ -78,7 +78,7 @@ class Totals:
             exp.AnyValue: "if {name} is None: {name} = {value}",
         }
         if type(node) not in forms:
-            raise NotImplementedError(f"Features of one application cannot use this SQL yet: {node.sql('duckdb')}")
+            raise untranslated(node)
         form = forms[type(node)]
         value = self._guarded(node.this, lambda value: form.format(name=name, value=value.code))
         return replace(value, code=name, null=not zero)
