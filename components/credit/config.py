@@ -17,6 +17,22 @@ Positive = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[int, Meta(ge=0)]
 
 
+class Exclusion(Struct, forbid_unknown_fields=True, frozen=True):
+    """Applications that are no business of the model: they neither train nor test, and are counted apart.
+
+    Args:
+        code: What reports call it, such as ``staff``.
+        column: Column of ``applications`` or ``loans`` that holds text, such as ``applications.product``.
+        values: Its values that are left out.
+        reason: Why; it is kept in the report.
+    """
+
+    code: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]*$")]
+    column: Annotated[str, Meta(pattern=r"^(applications|loans)\.[a-z][a-z0-9_]*$")]
+    values: Annotated[list[str], Meta(min_length=1)]
+    reason: Annotated[str, Meta(min_length=1)]
+
+
 class Target(Struct, forbid_unknown_fields=True, frozen=True):
     """What a bad loan is. Days past due are the peak within the window, never the last value.
 
@@ -24,13 +40,18 @@ class Target(Struct, forbid_unknown_fields=True, frozen=True):
         bad_days: Peak days past due from which a loan is bad.
         indeterminate_days: Peak days past due from which a loan is neither; up to ``bad_days``.
         window_days: Performance window from the decision on.
+        maturity_days: Days that must have passed since the window's end before a loan counts, for lenders whose
+            payments are booked late.
         refinanced_is_bad: Whether a loan refinanced within the window is bad (a refinanced loan is never a good).
+        exclusions: Applications to leave out; the first that fits counts.
     """
 
     bad_days: Positive = 60
     indeterminate_days: Positive = 31
     window_days: Positive = 365
+    maturity_days: NotNegative = 0
     refinanced_is_bad: bool = True
+    exclusions: list[Exclusion] = []
 
 
 class Split(Struct, forbid_unknown_fields=True, frozen=True):
@@ -39,7 +60,8 @@ class Split(Struct, forbid_unknown_fields=True, frozen=True):
     Args:
         kind: ``out_of_time`` tests on the latest decisions; ``random`` is for books without dates.
         test_share: Share of the latest labelled decisions that are the test set.
-        embargo_days: Days before the test set whose applications are left out; null means the performance window.
+        embargo_days: Days before the test set whose applications are left out; null means the performance window with
+            its maturity.
         random_reason: Why a dated book is split at random all the same; it is kept in the report.
     """
 

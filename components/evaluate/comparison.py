@@ -36,6 +36,7 @@ from components.evaluate.groups import attribute_rows, fairness_rows, refuse_unf
 from components.evaluate.inclusion import inclusion
 from components.evaluate.scored import inputs_of_sample, score_sample
 from components.evaluate.stability import adversarial, calibration_rows, input_rows
+from components.evaluate.study import studied
 from components.evaluate.swaps import rule_rows, swap_sets
 
 _SHIFT_BINS = 10
@@ -150,6 +151,8 @@ def compare(
         "samples": {"rows": _notes(features, "samples"), "bads": _notes(features, "bads")},
         "leakage": features.notes.get("leakage", []),
         "left_out": features.notes.get("left_out", []),
+        "exclusions": features.notes.get("exclusions", []),
+        "study": studied(features, confidence),
         "models": {
             name: {
                 **models[name],

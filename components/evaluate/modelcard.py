@@ -52,6 +52,7 @@ def model_card(comparison: Comparison) -> dict[str, Any]:
         "person_decides": decision["rule"]["person_decides"],
         "data": {**decision["data"], "split": decision["split"], "samples": decision["samples"]},
         "target": decision["target"],
+        "exclusions": decision["exclusions"],
         "training": found["training"],
         "inputs": _inputs(comparison.scorers[champion]),
         "confidence": decision["rule"]["confidence"],

@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from components.credit.metrics import Array
 from components.evaluate.figures import Curves
@@ -47,6 +47,9 @@ _SCORES: dict[str, tuple[str, str, str, Any]] = {
     "without": ("all but alternative data", _MODEL["scorecard"], "D", (0, (3, 1))),
     "with": ("with alternative data", _GOOD, "o", "-"),
 }
+# A year has a colour, a quarter its dashes; older vintages stand in the table alone.
+_QUARTERS: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (6, 2, 1.5, 2)), (0, (1.5, 1.5)))
+_VINTAGES = 16
 _WIDE, _NARROW = (5.4, 4.1), (3.6, 3.3)
 
 _INTERVAL = ("share", "share_low", "share_high")
@@ -311,6 +314,39 @@ def profit(found: dict[str, Any], approval_share: float) -> str:
         axes.set_xlim(0, 1)
         _percent(axes, "x")
         axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2)
+    return "".join(drawing)
+
+
+def vintages(rows: list[dict[str, Any]], target: dict[str, Any]) -> str:
+    """Share of each quarter's loans that had become bad by each month; nothing without rows.
+
+    Args:
+        rows: The study's vintages.
+        target: The configured target.
+    """
+    names = sorted({row["vintage"] for row in rows})[-_VINTAGES:]
+    if not names:
+        return ""
+    last = {name: [row for row in rows if row["vintage"] == name][-1] for name in names}
+    said = "; ".join(f"{name} {last[name]['bad_rate']:.1%} after {last[name]['month']} months" for name in names)
+    colours = (*_MODEL.values(), _GOOD, _BAD)
+    with _plot("vintages", (6.4, 4.1), f"Loans that became bad, by quarter of the decision. {said}.") as (
+        axes,
+        drawing,
+    ):
+        axes.axvline(target["window_days"] * 12 / 365, color=_INK, linewidth=0.8, linestyle=(0, (1, 2)))
+        for name in names:
+            rate = [0.0, *(row["bad_rate"] for row in rows if row["vintage"] == name)]
+            colour, dashes = colours[int(name[:4]) % len(colours)], _QUARTERS[int(name[-1]) - 1]
+            axes.plot(range(len(rate)), rate, color=colour, linestyle=dashes, linewidth=1.4, label=name)
+        axes.set_xlabel("Months since the decision")
+        axes.set_ylabel("Loans that had become bad")
+        axes.set_xlim(0, max(12, *(row["month"] for row in rows)))
+        axes.set_xticks(range(0, int(axes.get_xlim()[1]) + 1, 3))
+        axes.set_ylim(0)
+        axes.yaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
+        _percent(axes, "y")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02), title="Decided", alignment="left", handlelength=3)
     return "".join(drawing)
 
 

@@ -11,6 +11,7 @@ from components.credit.scorecard import Card
 from components.credit.scorer import Scorer
 from components.evaluate import plots
 from components.evaluate.comparison import Comparison
+from components.evaluate.study import definition_table, vintage_table
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _REASONS_SHOWN = 12
@@ -68,6 +69,8 @@ def page(comparison: Comparison, validation_report: dict[str, Any]) -> str:
             groups=GROUPS,
             references=REFERENCES,
             included=inclusion_sentences(decision["inclusion"]),
+            definitions=definition_table(decision["study"]),
+            vintages=vintage_table(decision["study"]),
             figures=FIGURES,
             plots=_plots(comparison, champion),
             base_points=card.base_points if isinstance(card, Card) else None,
@@ -167,6 +170,7 @@ def _plots(comparison: Comparison, champion: str) -> dict[str, Any]:
         "inclusion_curves": plots.inclusion_curves(comparison.inclusion_curves, included["bad_rate"])
         if comparison.inclusion_curves
         else "",
+        "vintages": plots.vintages(comparison.decision["study"]["vintages"], comparison.decision["target"]),
         "profit": plots.profit(earned, approval_share) if earned else "",
         "roc": plots.roc(curves, aucs),
         "precision_recall": plots.precision_recall(curves, models[champion]["bad_rate"]),

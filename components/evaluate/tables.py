@@ -48,6 +48,9 @@ def tables(comparison: Comparison) -> dict[str, list[Row]]:
         "profit": _profit(decision["money"]),
         "swaps": [{"against": swap["against"], **cell} for swap in decision["swaps"] for cell in swap["cells"]],
         "rules": decision["rules"],
+        "bad_rate_by_definition": decision["study"]["definitions"],
+        "roll_rates": decision["study"]["roll_rates"],
+        "vintages": decision["study"]["vintages"],
         "scorecard": _scorecard(comparison),
     }
     listed = {name: list(rows) for name, rows in found.items()}

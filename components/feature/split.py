@@ -12,11 +12,12 @@ import datetime
 from dataclasses import dataclass
 
 import duckdb
+import msgspec
 
-from components.credit.config import Config
+from components.credit.config import Config, Target
 from components.credit.errors import GateStopped, InputError
 
-SAMPLES = ("train", "test", "embargo", "unlabelled", "indeterminate", "excluded")
+SAMPLES = ("train", "test", "embargo", "unlabelled", "indeterminate", "excluded", "out_of_scope")
 OUT_OF_TIME = "out_of_time"
 RANDOM = "random grouped by borrower"
 
@@ -62,7 +63,7 @@ def assign_samples(connection: duckdb.DuckDBPyConnection, config: Config, dated:
     connection.execute(f"""
         CREATE TABLE samples AS
         SELECT application_id, borrower_id, CASE
-            WHEN label IN ('unlabelled', 'indeterminate') THEN label
+            WHEN label NOT IN ('good', 'bad') THEN label
             WHEN {tests} THEN 'test'
             WHEN {embargoed} THEN 'embargo'
             WHEN borrower_id IN (SELECT borrower_id FROM labels WHERE label IN ('good', 'bad') AND {tests})
@@ -82,6 +83,12 @@ def counted(connection: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], dict
     rows = {sample: count for sample, count, _ in found}
     bads = {sample: count for sample, _, count in found}
     return {name: rows.get(name, 0) for name in SAMPLES}, {name: bads.get(name, 0) for name in SAMPLES}
+
+
+def exclusions(connection: duckdb.DuckDBPyConnection, target: Target) -> list[dict[str, object]]:
+    """The target's exclusions, with the number of applications that each left out."""
+    found = dict(connection.execute("SELECT exclusion, count(*) FROM labels GROUP BY exclusion").fetchall())
+    return [{**msgspec.to_builtins(each), "applications": found.get(each.code, 0)} for each in target.exclusions]
 
 
 def check_samples(split: Split, rows: dict[str, int], bads: dict[str, int], config: Config) -> None:
@@ -132,7 +139,9 @@ def _split(connection: duckdb.DuckDBPyConnection, config: Config, dated: bool) -
                 "split.kind to out_of_time."
             )
         return Split(RANDOM, None, 0, config.split.random_reason)
-    embargo = config.target.window_days if config.split.embargo_days is None else config.split.embargo_days
+    embargo = config.split.embargo_days
+    if embargo is None:
+        embargo = config.target.window_days + config.target.maturity_days
     return Split(OUT_OF_TIME, _test_from(connection, config.split.test_share), embargo, "")
 
 

@@ -30,7 +30,8 @@ from components.credit.progress import Progress
 from components.credit.store import Store
 from components.credit.target import label_query
 from components.feature.leakage import leaks, refuse
-from components.feature.split import assign_samples, check_samples, counted
+from components.feature.split import assign_samples, check_samples, counted, exclusions
+from components.feature.study import follow_loans, study
 
 THREADS, MEMORY = 2, "2GB"
 ROW_GROUP = 100_000
@@ -53,8 +54,8 @@ def build(
         progress: Takes row counts and warnings.
 
     Returns:
-        Manifest of the dataset ``features``, with the notes split, samples, bads, leakage, left_out and recipe; and
-        the feature dictionary, in the order of the columns.
+        Manifest of the dataset ``features``, with the notes split, samples, bads, exclusions, leakage, left_out, study
+        and recipe; and the feature dictionary, in the order of the columns.
 
     Raises:
         InputError: Amounts in a currency without a rate, no label or one class only, a random split without a reason.
@@ -69,10 +70,13 @@ def build(
             parts = len(clean.tables["applications"].parts)
             for part in range(parts):
                 make_part(connection, clean, part, recipe, config, store, progress, folder)
+                follow_loans(connection, config.target, recipe, clean.as_of)
                 progress.report("features", share=0.8 * (part + 1) / parts)
+            studied = study(connection, config.target, recipe, clean.as_of)
             connection.read_parquet(str(folder / "made-*.parquet")).create_view("made")
             split = assign_samples(connection, config, mapping.dated)
             rows, bads = counted(connection)
+            excluded = exclusions(connection, config.target)
             check_samples(split, rows, bads, config)
             known = dictionary(recipe)
             kept = _telling(connection, known)
@@ -96,6 +100,8 @@ def build(
             "bads": bads,
             "leakage": [{**finding, "reason": config.limits.leakage_reason} for finding in found],
             "left_out": left_out,
+            "exclusions": excluded,
+            "study": studied,
             "recipe": msgspec.to_builtins(recipe),
         }
         identities = {

@@ -72,7 +72,8 @@ def look(
         StoreError: The store does not answer.
     """
     since = datetime.date.fromisoformat(features[0].as_of) - config.monitoring.window_days * _DAY
-    unknown_from = datetime.date.fromisoformat(trained_as_of) - config.target.window_days * _DAY
+    unknown_days = config.target.window_days + config.target.maturity_days
+    unknown_from = datetime.date.fromisoformat(trained_as_of) - unknown_days * _DAY
     names = [feature.name for feature in scorer.features]
     for name in names:
         if name not in features[0].tables["features"].columns:

@@ -120,7 +120,7 @@ def test_one_row_an_application_with_sample_target_and_features(make: Build, boo
     assert made.loc["a04-0", "bad"] == 1  # paid 90 days late, of which 10 lie within the window
     assert features.notes["samples"] == {
         name: int((made["sample"] == name).sum())
-        for name in ("train", "test", "embargo", "unlabelled", "indeterminate", "excluded")
+        for name in ("train", "test", "embargo", "unlabelled", "indeterminate", "excluded", "out_of_scope")
     }
     assert features.notes["bads"]["train"] == made.loc[made["sample"] == "train", "bad"].sum() >= 5
 

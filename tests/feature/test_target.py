@@ -1,10 +1,12 @@
 """What became of a loan: labels computed by hand."""
 
+import re
 from collections.abc import Callable
 
 import pytest
 
-from components.credit.config import Target
+from components.credit.config import Exclusion, Target
+from components.credit.errors import InputError
 from components.credit.features.recipe import Recipe
 from tests.feature.histories import Row, Rows, instalment, row
 
@@ -86,6 +88,47 @@ def test_a_loan_counts_once_its_whole_window_has_passed(label: Label):
     good, bad = lent(*punctual()), lent(*instalment("own", 1, "2023-02-10", None))
     assert [label(good, day) for day in ("2024-01-09", "2024-01-10")] == ["unlabelled", "good"]
     assert [label(bad, day) for day in ("2024-01-09", "2024-01-10")] == ["unlabelled", "bad"]
+
+
+def test_a_loan_may_have_to_be_older_than_its_window(label: Label):
+    late_books = Target(maturity_days=30)
+    assert [label(lent(*punctual()), day, late_books) for day in ("2024-02-08", "2024-02-09")] == ["unlabelled", "good"]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "expected"),
+    [
+        ("applications.product", ["consumer"], "out_of_scope"),
+        ("applications.product", ["micro", "mortgage"], "good"),
+        ("loans.kind", ["refinanced", "reprogrammed"], "out_of_scope"),
+        ("loans.kind", ["new"], "good"),
+        ("applications.channel", ["branch"], "good"),  # missing
+    ],
+)
+def test_what_the_configuration_leaves_out_has_a_label_of_its_own(
+    label: Label, column: str, values: list[str], expected: str
+):
+    rows = lent(*punctual(), application_=application(product="consumer"))
+    rows["loans"][0]["kind"] = "refinanced"
+    target = Target(exclusions=[Exclusion("scope", column, values, "another policy")])
+    assert label(rows, AS_OF, target) == expected
+    ready = application(product="consumer", outcome="good")
+    assert label({"applications": [ready], "loans": rows["loans"]}, AS_OF, target) == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("applications.prodct", "'scope': applications has no column of text 'prodct'; did you mean 'product'?"),
+        ("applications.amount", "has no column of text 'amount'"),
+        ("loans.kind", "the mapping calls the table 'loans' absent"),
+    ],
+)
+def test_an_exclusion_that_cannot_be_read_is_refused(label: Label, column: str, message: str):
+    flat = Recipe("PEN", "America/Lima", ["borrowers", "bureau", "loans", "repayments", "transactions"], {}, [])
+    target = Target(exclusions=[Exclusion("scope", column, ["x"], "why")])
+    with pytest.raises(InputError, match=re.escape(message)):
+        label({"applications": [application(outcome="bad")]}, AS_OF, target, flat)
 
 
 def test_what_was_not_known_on_the_as_of_day_does_not_count(label: Label):
