@@ -15,7 +15,12 @@ def image(stage: str) -> str:
     Args:
         stage: Kebab-case stage name, such as ``train-sklearn``.
     """
-    return os.environ.get(f"QUIPU_IMAGE_{stage.upper().replace('-', '_')}", f"{_REGISTRY}/{stage}:latest")
+    return os.environ.get(image_variable(stage), f"{_REGISTRY}/{stage}:latest")
+
+
+def image_variable(stage: str) -> str:
+    """The environment variable that names a stage's image."""
+    return f"QUIPU_IMAGE_{stage.upper().replace('-', '_')}"
 
 
 def container(stage: str) -> Callable[[Callable[..., Any]], Any]:

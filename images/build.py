@@ -7,16 +7,20 @@ are pushed there when PUSH=1), IMAGES (names, default all). For each image it wr
 pipelines compile on these images.
 """
 
-import gzip
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
+
+from components.container import image_variable
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("ingest", "validate", "feature", "train-sklearn", "train-xgboost", "evaluate", "deploy", "score", "monitor")
@@ -84,18 +88,39 @@ def pushed(engine: str, reference: str) -> str:
     return next(digest for digest in shown.stdout.split() if digest.startswith(f"{name}@"))
 
 
-def sizes(engine: str, reference: str) -> tuple[int, int]:
-    """Bytes of an image as stored, and of its layers compressed as a registry keeps them."""
+def sizes(engine: str, reference: str, packed: dict[str, int]) -> tuple[int, int]:
+    """Bytes of an image as stored, and of its layers compressed as a registry keeps them.
+
+    Args:
+        engine: podman or docker.
+        reference: The image.
+        packed: Compressed bytes of the layers seen so far; those of this image are added.
+    """
     shown = subprocess.run(
         [engine, "image", "inspect", "--format", "{{.Size}}", reference], check=True, capture_output=True, text=True
     )
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "image.tar"
         subprocess.run([engine, "save", "--output", str(archive), reference], check=True, capture_output=True)
-        packed = Path(folder) / "image.tar.gz"
-        with archive.open("rb") as opened, gzip.open(packed, "wb", compresslevel=6) as target:
-            shutil.copyfileobj(opened, target)
-        return int(shown.stdout), packed.stat().st_size
+        with tarfile.open(archive) as opened:
+            (image,) = json.loads(_member(opened, "manifest.json").read())
+            for layer in image["Layers"]:
+                if layer not in packed:
+                    packed[layer] = _compressed(_member(opened, layer))
+        return int(shown.stdout), sum(packed[layer] for layer in image["Layers"])
+
+
+def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
+    opened = archive.extractfile(name)
+    assert opened is not None, f"{name} is not a file"
+    return opened
+
+
+def _compressed(layer: IO[bytes]) -> int:
+    deflate, total = zlib.compressobj(6, zlib.DEFLATED, 31), 0
+    while block := layer.read(1 << 20):
+        total += len(deflate.compress(block))
+    return total + len(deflate.flush())
 
 
 def bill_of_materials(engine: str, reference: str, target: Path) -> None:
@@ -126,17 +151,21 @@ def main() -> None:
     folder = ROOT / "build" / "images"
     folder.mkdir(parents=True, exist_ok=True)
     built: dict[str, Built] = {}
+    packed: dict[str, int] = {}
     print(f"{'image':<16}{'MB':>8}{'MB compressed':>16}  reference")
     for image in os.environ.get("IMAGES", "").split() or IMAGES:
         reference = build(image, engine, base, registry, os.environ.get("CA"))
         bill_of_materials(engine, reference, folder / f"{image}.cdx.json")
-        stored, compressed = sizes(engine, reference)
+        stored, compressed = sizes(engine, reference, packed)
         if os.environ.get("PUSH") == "1":
             reference = pushed(engine, reference)
         built[image] = Built(reference, stored, compressed)
         print(f"{image:<16}{stored / 1e6:>8.0f}{compressed / 1e6:>16.0f}  {reference}", flush=True)
-    (folder / "images.json").write_text(json.dumps({name: vars(one) for name, one in built.items()}, indent=1))
-    variables = [f"QUIPU_IMAGE_{name.upper().replace('-', '_')}={one.reference}\n" for name, one in built.items()]
+    listed = folder / "images.json"
+    known = json.loads(listed.read_text(encoding="utf-8")) if listed.is_file() else {}
+    known |= {name: vars(one) for name, one in built.items()}
+    listed.write_text(json.dumps(known, indent=1), encoding="utf-8")
+    variables = [f"{image_variable(name)}={one['reference']}\n" for name, one in known.items()]
     (folder / "images.env").write_text("".join(variables))
 
 
