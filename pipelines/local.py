@@ -32,10 +32,10 @@ def main() -> int:
     warnings.filterwarnings("ignore", message=".*does not contain 'python'.*")
     warnings.filterwarnings("ignore", message=".*non-Python base image.*")
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=root, enable_caching=True)
-    spec, *_ = yaml.safe_load_all((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    spec, platform = yaml.safe_load_all((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
     _for_one_machine(spec)
     if ENGINE in os.environ:
-        in_containers(spec)
+        in_containers(spec, platform)
     pipeline = components.load_component_from_text(yaml.safe_dump(spec))
     try:
         pipeline(**parameters)

@@ -21,7 +21,7 @@ from components.credit.documents import read_json, write_json
 from components.credit.errors import InputError, QuipuError, nearest
 from components.credit.mapping import Mapping, parse_mapping
 from components.credit.store import LANDING_BUCKET, Access, Store, read_manifest
-from pipelines.container import container_environment
+from pipelines.container import SECRETS, container_environment
 from pipelines.display import Display
 from pipelines.embedded import store_at
 from pipelines.example import example_document
@@ -93,9 +93,9 @@ def run(order: Order, console: Console) -> Iterator[tuple[Path, dict[str, str]]]
     with store_at(out / "store") as access:
         environment = store_environment(access) | key_environment(RUNS / "keys")
         if order.runner is Runner.CONTAINER:
-            environment |= container_environment(
-                {out / "pipeline": "rw", out / "log": "rw", data: "ro", RUNS / "keys": "ro"}
-            )
+            seen = {out / "pipeline": "rw", out / "log": "rw", data: "ro"}
+            own = SECRETS in os.environ  # each task has its own secrets, and sees no file of keys
+            environment |= container_environment(seen if own else seen | {RUNS / "keys": "ro"}, STAGES)
         store = Store(access)
         parameters = {
             "source": str(data.resolve()),

@@ -131,10 +131,13 @@ def submit(server: Server, package: Path, parameters: Mapping[str, str]) -> Subm
             call(server, "POST", f"/runs/{wanted}:retry")  # what succeeded is kept
         return Submitted(wanted, adopted=True)
     pipeline, version = _uploaded(server, name, content)
+    experiment = _experiment(server)
+    if call(server, "GET", f"/runs/{wanted}", missing=True) is not None:
+        return Submitted(wanted, adopted=True)  # another submitter was first
     body = {
         "display_name": f"{name} {parameters.get('as_of', '')}".strip(),
         "run_id": wanted,
-        "experiment_id": _experiment(server),
+        "experiment_id": experiment,
         "pipeline_version_reference": {"pipeline_id": pipeline, "pipeline_version_id": version},
         "runtime_config": {"parameters": dict(parameters)},
         "service_account": "quipu-runner",

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from components.credit.errors import InputError
-from pipelines import kfp_server
+from pipelines import kfp_server, submission
 from pipelines.kfp_server import Server, ServerRefused, server_from_environment
 from pipelines.submission import RunFailed, Watched, news, submit, watch
 from tests.dags import replay
@@ -60,6 +62,36 @@ def test_a_post_whose_answer_was_lost_is_looked_up_and_not_sent_twice(recorded: 
     assert recorded.count("POST", "/runs") == 1
     assert not submitted.adopted
     assert follow(Server(recorded.url), submitted.run)
+
+
+def test_two_who_submit_the_same_at_once_end_with_the_one_run(recorded: replay.Server) -> None:
+    both = Barrier(2)
+
+    def submitted(_: int) -> str:
+        both.wait()
+        return submit(Server(recorded.url), PACKAGE, PARAMETERS).run
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(submitted, range(2))
+    assert one == other
+    assert list(recorded.runs) == [one]
+
+
+def test_who_comes_while_another_uploads_meets_its_run(
+    recorded: replay.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, found = Server(recorded.url), submission._experiment
+    asked: list[bool] = []
+
+    def overtaken(server: Server) -> str:
+        if not asked:
+            asked.append(True)
+            submit(server, PACKAGE, PARAMETERS)
+        return found(server)
+
+    monkeypatch.setattr(submission, "_experiment", overtaken)
+    assert submit(server, PACKAGE, PARAMETERS).adopted
+    assert recorded.count("POST", "/runs") == 1, "a second POST would leave a second workflow"
 
 
 def test_a_busy_server_is_asked_again_and_a_broken_one_is_named(recorded: replay.Server) -> None:
@@ -155,7 +187,7 @@ def test_the_command_line_submits_and_watches(recorded: replay.Server) -> None:
 def test_ctrl_c_cancels_the_run_only_where_asked(recorded: replay.Server, more: tuple[str, ...], ends: int) -> None:
     recorded.life = replay.NEVER_ENDS
     child = quipu_submit(recorded, *more)
-    recorded.wait_until_asked(2, "GET", f"/runs/{_created(recorded)}")
+    recorded.wait_until_asked(3, "GET", f"/runs/{_created(recorded)}")
     child.send_signal(signal.SIGINT)
     said, _ = child.communicate(timeout=60)
     assert child.returncode == 130, said

@@ -20,13 +20,14 @@ Start = Callable[[Path], AbstractContextManager[Access]]
 
 
 @contextmanager
-def minio_store(folder: Path) -> Iterator[Access]:
-    """A running MinIO with Quipu's buckets; its data stay in ``folder``."""
+def minio_store(folder: Path, port: int = 0) -> Iterator[Access]:
+    """A running MinIO with Quipu's buckets, on a free port or on this one; its data stay in ``folder``."""
     program = shutil.which("minio") or shutil.which("minio", path=Path.home() / ".cache/one-node-cluster/bin")
     if not program:
         pytest.skip("no MinIO at hand: no program 'minio' on the PATH or in ~/.cache/one-node-cluster/bin")
     with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of a server before may linger
+        one.bind(("127.0.0.1", port))
         other.bind(("127.0.0.1", 0))
         address, console = (f"127.0.0.1:{opened.getsockname()[1]}" for opened in (one, other))
     access = Access(address, "quipu-tests", "only-for-these-tests")
@@ -85,6 +86,12 @@ def processes_of(folder: Path) -> list[int]:
         except (OSError, UnicodeDecodeError):
             continue
     return found
+
+
+@pytest.fixture
+def minio() -> Callable[[Path, int], AbstractContextManager[Access]]:
+    """Starts MinIO on a folder and a port."""
+    return minio_store
 
 
 @pytest.fixture

@@ -185,6 +185,19 @@ def test_a_dead_server_is_named_within_seconds(
             assert time.monotonic() - started < 20
 
 
+def test_a_minio_that_restarts_in_the_middle_is_waited_for(
+    minio: Callable[..., AbstractContextManager[Access]], tmp_path: Path, kill: Callable[[Path], None]
+) -> None:
+    with minio(tmp_path / "server") as access:
+        Store(access).write_once(DATA_BUCKET, "before", b"before")
+        kill(tmp_path / "server")
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(Store(access).write_once, DATA_BUCKET, "meanwhile", b"meanwhile")
+        with minio(tmp_path / "server", int(access.endpoint.rpartition(":")[2])):
+            assert written.result(timeout=60)
+            assert Store(access).keys(DATA_BUCKET, "") == ["before", "meanwhile"]
+
+
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
     """A table of 32 MB in row groups of 0.8 MB."""
