@@ -163,6 +163,24 @@ class Scorecard(Struct, forbid_unknown_fields=True, frozen=True):
     manual_bins: dict[str, ManualBins] = {}
 
 
+class Rejects(Struct, forbid_unknown_fields=True, frozen=True):
+    """Whether a second scorecard is made that learns from declined applications too, by outcomes inferred for them.
+
+    The report shows it beside the scorecard without it, and nothing decides by it: what is inferred was never seen.
+
+    Args:
+        method: ``parcelling`` draws an outcome for each by its score band, ``fuzzy`` takes each as partly bad and
+            partly good, ``none`` makes no second card.
+        factor: How many times the bad to good odds of a declined application are those of a granted loan with the
+            same score. The lender knows it, the data do not: look at several.
+        score_bands: Parcelling's score bands, each with as many granted loans.
+    """
+
+    method: Literal["none", "parcelling", "fuzzy"] = "none"
+    factor: Annotated[float, Meta(gt=0, le=100)] = 2.0
+    score_bands: Annotated[int, Meta(ge=2, le=50)] = 10
+
+
 class Rule(Struct, forbid_unknown_fields=True, frozen=True):
     """A hard rule, apart from the score: an application beyond the limit is declined whatever its points.
 
@@ -316,6 +334,7 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     limits: Limits = Limits()
     search: Search = Search()
     scorecard: Scorecard = Scorecard()
+    rejects: Rejects = Rejects()
     policy: Policy = Policy()
     money: Money = Money()
     release: Release = Release()

@@ -55,7 +55,8 @@ def read_training(features: Manifest, dictionary: list[Feature], config: Config,
     for name in names:
         if name not in features.tables["features"].columns:
             raise InputError(f"The feature table {features.prefix} lacks '{name}' of the dictionary; make both again.")
-    table, available = _read(features, ["application_id", "borrower_id", "decided_at", "bad", *names], store)
+    columns = ["application_id", "borrower_id", "decided_at", "bad", *names]
+    table, available = _read(features, columns, (ds.field("sample") == "train") & ds.field("bad").is_valid(), store)
     bad = table["bad"].to_numpy().astype(np.int64)
     least = max(config.limits.least_bads, config.search.folds)
     for label, count in (("bads", int(bad.sum())), ("goods", int(len(bad) - bad.sum()))):
@@ -64,15 +65,31 @@ def read_training(features: Manifest, dictionary: list[Feature], config: Config,
                 f"The training sample holds {count} {label}, fewer than the {least} that limits.least_bads and the "
                 "folds ask for; bring more history, or set the target otherwise."
             )
-    columns = pd.DataFrame({name: table[name].to_numpy(zero_copy_only=False) for name in names})
     return Training(
-        columns,
+        _frame(table, names),
         bad,
         table["borrower_id"].to_numpy(zero_copy_only=False),
         table["decided_at"].cast(pa.timestamp("us")).to_numpy(),
         available,
         _shift(features),
     )
+
+
+def read_rejects(features: Manifest, names: list[str], until: np.datetime64, store: Store) -> pd.DataFrame:
+    """These features of the applications that the lender declined up to a time, at most ``MOST_ROWS`` as above.
+
+    What applicants withdrew is not among them. Without decisions in the table there are no rows.
+    """
+    if "decision" not in features.tables["features"].columns:
+        return pd.DataFrame({name: [] for name in names})
+    declined = (ds.field("sample") == "unlabelled") & (ds.field("decision") == "declined")
+    table, _ = _read(features, ["application_id", "borrower_id", "decided_at", *names], declined, store)
+    earlier = table["decided_at"].cast(pa.timestamp("us")).to_numpy() <= until
+    return _frame(table.filter(pa.array(earlier)), names)
+
+
+def _frame(table: pa.Table, names: list[str]) -> pd.DataFrame:
+    return pd.DataFrame({name: table[name].to_numpy(zero_copy_only=False) for name in names})
 
 
 def _shift(features: Manifest) -> float:
@@ -86,9 +103,8 @@ def _shift(features: Manifest) -> float:
     return math.log(past / (1 - past)) - math.log(taught / (1 - taught))
 
 
-def _read(features: Manifest, columns: list[str], store: Store) -> tuple[pa.Table, int]:
+def _read(features: Manifest, columns: list[str], chosen: ds.Expression, store: Store) -> tuple[pa.Table, int]:
     dataset = store.table(features, "features")
-    chosen = (ds.field("sample") == "train") & ds.field("bad").is_valid()
     batches = []
     with store.scanning():
         available = dataset.count_rows(filter=chosen)

@@ -24,6 +24,8 @@ from components.credit.trees import Encoder, Trees
 Family = Literal["scorecard", "random_forest", "xgboost"]
 FORMAT = 1
 MODEL, TREES = "model.json", "trees.ubj"
+# Folder, within that of the scorecard, of the one with inference of what declined applicants would have done.
+WITH_REJECTS = "with_rejects"
 BANDS = ("A", "B", "C", "D", "E")
 
 

@@ -17,7 +17,7 @@ from components.credit.errors import GateStopped
 from components.credit.manifest import Manifest
 from components.credit.policy import in_force
 from components.credit.progress import Progress
-from components.credit.scorer import Scorer
+from components.credit.scorer import WITH_REJECTS, Scorer
 from components.credit.store import Store
 from components.evaluate import money
 from components.evaluate.baselines import fit_baselines
@@ -34,6 +34,7 @@ from components.evaluate.figures import (
 )
 from components.evaluate.groups import attribute_rows, fairness_rows, refuse_unfair, segment_rows
 from components.evaluate.inclusion import inclusion
+from components.evaluate.rejects import inference
 from components.evaluate.scored import inputs_of_sample, score_sample
 from components.evaluate.stability import adversarial, calibration_rows, input_rows
 from components.evaluate.study import studied
@@ -79,7 +80,12 @@ class Comparison:
 
 
 def compare(
-    features: Manifest, scorers: dict[str, Scorer], config: Config, store: Store, progress: Progress
+    features: Manifest,
+    scorers: dict[str, Scorer],
+    config: Config,
+    store: Store,
+    progress: Progress,
+    with_rejects: Scorer | None = None,
 ) -> Comparison:
     """Judge the models on the test sample and choose the champion.
 
@@ -89,6 +95,7 @@ def compare(
         config: Margin, confidence, approval share and seed.
         store: The store that holds the table.
         progress: Told of each step.
+        with_rejects: The scorecard with reject inference, which is shown and never chosen.
 
     Raises:
         GateStopped: The test sample lacks goods or bads.
@@ -102,7 +109,8 @@ def compare(
     learnt = inputs_of_sample(features, scorers, "train", len(training), _BASELINE_ROWS, store)
     baselines = _baselines(scorers, learnt, config)
     beside = {*money.COLUMNS, *(rule.column for rule in rules)}
-    decided = score_sample(features, scorers | baselines, "test", store, progress, beside, declined=True)
+    beside_them = baselines | ({WITH_REJECTS: with_rejects} if with_rejects else {})
+    decided = score_sample(features, scorers | beside_them, "test", store, progress, beside, declined=True)
     test = decided[decided["bad"] >= 0].reset_index(drop=True) if len(decided) else decided
     _check_classes(test, features)
 
@@ -201,6 +209,7 @@ def compare(
         },
         "swaps": swap_sets(decided, choice.champion, champion.cutoff, confidence),
         "rules": rule_rows(test, in_force(rules, day), choice.champion, champion.cutoff, confidence),
+        "rejects": inference(decided, scorers[SCORECARD], with_rejects, config),
         "fairness": {
             "model": choice.champion,
             "groups": groups,

@@ -46,7 +46,7 @@ def evaluate(
 
     from components.credit.documents import read_config, read_json, write_json
     from components.credit.progress import stage
-    from components.credit.scorer import load, save
+    from components.credit.scorer import WITH_REJECTS, load, save
     from components.credit.store import Store, access_from_environment, read_manifest
     from components.evaluate import modelcard
     from components.evaluate.comparison import compare
@@ -54,6 +54,7 @@ def evaluate(
     from components.evaluate.tables import write_tables
 
     with stage("evaluate") as progress:
+        inferred = Path(scorecard.path) / WITH_REJECTS
         comparison = compare(
             read_manifest(features.path),
             {
@@ -63,6 +64,7 @@ def evaluate(
             read_config(config),
             Store(access_from_environment()),
             progress,
+            with_rejects=load(inferred) if inferred.is_dir() else None,
         )
         save(comparison.champion, champion.path)
         write_json(decision.path, comparison.decision)

@@ -10,6 +10,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from components.credit.scorecard import Card
+from components.evaluate import rejects
 from components.evaluate.comparison import Comparison
 
 Row = dict[str, Any]
@@ -51,6 +52,7 @@ def tables(comparison: Comparison) -> dict[str, list[Row]]:
         "bad_rate_by_definition": decision["study"]["definitions"],
         "roll_rates": decision["study"]["roll_rates"],
         "vintages": decision["study"]["vintages"],
+        **rejects.tables(decision["rejects"]),
         "scorecard": _scorecard(comparison),
     }
     listed = {name: list(rows) for name, rows in found.items()}

@@ -47,7 +47,7 @@ def fit_card(training: Training, features: list[Feature], folds: Folds, config: 
     _warn_of_wrong_trends(features, binnings, training, config, progress)
     kept = _informative(binnings, config)
     (fitted,) = fit_values(kept, training.columns, training.bad, (PENALTIES[best],))
-    engine = _card(fitted, training.columns, calibration, scale(config.scorecard))
+    engine = whole_points(fitted, training.columns, calibration, scale(config.scorecard))
     if not engine.binnings:
         raise GateStopped("No feature tells bads from goods, so no scorecard can be made; check target and mapping.")
     used = {binning.feature for binning in engine.binnings}
@@ -109,7 +109,7 @@ def _informative(binnings: list[Binning], config: Config) -> list[Binning]:
     return [binning for binning in binnings if binning.information_value >= least]
 
 
-def _card(fitted: Fitted, columns: Columns, calibration: Calibration, scaling: Scaling) -> Card:
+def whole_points(fitted: Fitted, columns: Columns, calibration: Calibration, scaling: Scaling) -> Card:
     """The card of a regression: its calibrated values as whole points.
 
     A feature whose bins all come to the same points is left off. The base makes up for what rounding adds up to on

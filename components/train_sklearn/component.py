@@ -21,23 +21,22 @@ def train_sklearn(
         config: Configuration file: a path or s3:// address.
 
     Returns:
-        scorecard: Folder of the scorecard with its training report.
+        scorecard: Folder of the scorecard with its training report; within it, if configured, the one with inference.
         random_forest: Folder of the random forest with its training report.
     """
     from components.credit.dictionary import read_dictionary
     from components.credit.documents import read_config
     from components.credit.progress import stage
-    from components.credit.scorer import save
+    from components.credit.scorer import WITH_REJECTS, save
     from components.credit.store import Store, access_from_environment, read_manifest
+    from components.train_sklearn.rejects import train_with_rejects
     from components.train_sklearn.training import train
 
     with stage("train-sklearn") as progress:
-        card, forest = train(
-            read_manifest(features.path),
-            read_dictionary(dictionary.path),
-            read_config(config),
-            Store(access_from_environment()),
-            progress,
-        )
+        table, settings, store = read_manifest(features.path), read_config(config), Store(access_from_environment())
+        card, forest = train(table, read_dictionary(dictionary.path), settings, store, progress)
         save(card, scorecard.path)
+        inferred = train_with_rejects(card, table, settings, store, progress)
+        if inferred:
+            save(inferred, f"{scorecard.path}/{WITH_REJECTS}")
         save(forest, random_forest.path)

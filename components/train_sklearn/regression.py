@@ -37,7 +37,13 @@ class Fitted:
         return np.asarray(self.intercept + np.sum(parts, axis=0), dtype=np.float64)
 
 
-def fit_values(binnings: list[Binning], columns: Columns, bad: Integers, penalties: tuple[float, ...]) -> list[Fitted]:
+def fit_values(
+    binnings: list[Binning],
+    columns: Columns,
+    bad: Integers,
+    penalties: tuple[float, ...],
+    weights: Floats | None = None,
+) -> list[Fitted]:
     """The penalised regression over the bins, once for each penalty.
 
     Args:
@@ -45,8 +51,12 @@ def fit_values(binnings: list[Binning], columns: Columns, bad: Integers, penalti
         columns: The training rows.
         bad: 0 or 1, shape (n,).
         penalties: Strengths of the L2 penalty, on the sum of the log-likelihood, in ascending order.
+        weights: How many rows each row counts for, shape (n,); one each where none are given.
     """
-    prior = float(np.log(bad.mean() / (1 - bad.mean())))
+    weights = np.ones(len(bad)) if weights is None else weights
+    rows, bads = float(weights.sum()), weights * bad
+    share = float(bads.sum()) / rows
+    prior = float(np.log(share / (1 - share)))
     if not binnings:
         return [Fitted([], [], prior)] * len(penalties)
     indices = [binning.index(columns[binning.feature]) for binning in binnings]
@@ -54,12 +64,13 @@ def fit_values(binnings: list[Binning], columns: Columns, bad: Integers, penalti
     transposed = design.T.tocsr()
     parts, bounded = zip(*(_steps(binning) for binning in binnings), strict=True)
     steps = block_diag(*parts)
-    rows = len(bad)
 
     def loss(parameters: Floats, penalty: float) -> tuple[float, Floats]:
         log_odds = parameters[0] + design @ (steps @ parameters[1:])
-        residual = sigmoid(log_odds) - bad
-        value = np.logaddexp(0, log_odds).sum() - log_odds @ bad + penalty / 2 * (parameters[1:] ** 2).sum()
+        residual = weights * sigmoid(log_odds) - bads
+        value = (
+            (weights * np.logaddexp(0, log_odds)).sum() - log_odds @ bads + penalty / 2 * (parameters[1:] ** 2).sum()
+        )
         slope = np.append(residual.sum(), (transposed @ residual) @ steps + penalty * parameters[1:])
         return float(value) / rows, slope / rows
 
@@ -73,7 +84,7 @@ def fit_values(binnings: list[Binning], columns: Columns, bad: Integers, penalti
                 loss, start, (penalty,), "L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": 500, "ftol": 1e-8}
             )
             start = solved.x
-            found.append(_centred(binnings, np.split(steps @ start[1:], first[1:]), float(start[0]), indices))
+            found.append(_centred(binnings, np.split(steps @ start[1:], first[1:]), float(start[0]), indices, weights))
     return found[::-1]
 
 
@@ -105,9 +116,11 @@ def _steps(binning: Binning) -> tuple[Floats, list[bool]]:
     return steps, [False] * alone + [binning.trend in ("increasing", "decreasing")] * ranges.shape[1]
 
 
-def _centred(binnings: list[Binning], values: list[Floats], intercept: float, indices: list[Integers]) -> Fitted:
+def _centred(
+    binnings: list[Binning], values: list[Floats], intercept: float, indices: list[Integers], weights: Floats
+) -> Fitted:
     means = [
-        float(np.bincount(index, minlength=len(value)) @ value) / len(index)
+        float(np.bincount(index, weights, len(value)) @ value) / float(weights.sum())
         for value, index in zip(values, indices, strict=True)
     ]
     return Fitted(binnings, [value - mean for value, mean in zip(values, means, strict=True)], intercept + sum(means))
