@@ -15,10 +15,12 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import tomllib
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote
 
 from components.container import image_variable
 
@@ -64,7 +66,9 @@ def build(image: str, engine: str, base: str, registry: str, ca: str | None) -> 
     reference = f"{registry}/quipu/{image}:{tag}" if registry else f"localhost/quipu/{image}:{tag}"
     command = [engine, "build", "--quiet", "--file", "images/Dockerfile", "--target", image, "--tag", reference]
     command += ["--build-arg", f"BASE={base}", "--label", f"org.opencontainers.image.revision={tag}"]
-    command += ["--label", f"org.opencontainers.image.title=quipu-{image}"]
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    for name, value in (("title", f"quipu-{image}"), ("version", version), ("base.name", base)):
+        command += ["--label", f"org.opencontainers.image.{name}={value}"]
     if ca:
         command += ["--secret", f"id=ca,src={ca}"]
     if engine == "podman":
@@ -124,21 +128,27 @@ def _compressed(layer: IO[bytes]) -> int:
 
 
 def bill_of_materials(engine: str, reference: str, target: Path) -> None:
-    """Write the CycloneDX SBOM of the Python packages in an image."""
+    """Write the CycloneDX SBOM of an image: its Python packages, and those of Debian below them."""
     with tempfile.TemporaryDirectory() as folder:
-        listed = subprocess.run(
-            [engine, "run", "--rm", "--network", "none", "--entrypoint", "pip", reference, "freeze"],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
         requirements = Path(folder) / "requirements.txt"
-        requirements.write_text(listed.stdout)
+        requirements.write_text(_printed(engine, reference, "pip", "freeze"))
         subprocess.run(
             [sys.executable, "-m", "cyclonedx_py", "requirements", "--output-reproducible", "--of", "JSON",
              "-o", str(target), str(requirements)],
             check=True,
         )  # fmt: skip
+    bill = json.loads(target.read_text(encoding="utf-8"))
+    for line in _printed(engine, reference, "dpkg-query", "-W", "-f", "${Package} ${Version}\\n").splitlines():
+        name, version = line.split()
+        purl = f"pkg:deb/debian/{name}@{quote(version)}"
+        bill["components"].append({"type": "library", "name": name, "version": version, "purl": purl, "bom-ref": purl})
+    target.write_text(json.dumps(bill, indent=2), encoding="utf-8")
+
+
+def _printed(engine: str, reference: str, program: str, *arguments: str) -> str:
+    """What a program in an image prints."""
+    command = [engine, "run", "--rm", "--network", "none", "--entrypoint", program, reference, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def main() -> None:
