@@ -6,6 +6,7 @@ can be applied again at any time, by whatever tool, without undoing a rollout.
 
 import datetime
 import os
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,11 @@ class Cluster:
                 retries=_RETRIES,
             )
         except urllib3.exceptions.HTTPError as error:
+            if isinstance(getattr(error, "reason", error), urllib3.exceptions.SSLError):
+                raise ClusterError(
+                    f"The certificate of the cluster's API server {settings.host} is not trusted; check its authority "
+                    "in the kubeconfig."
+                ) from error
             raise ClusterError(
                 f"The cluster's API server {settings.host} does not answer; check that it runs and can be reached, and "
                 "run the stage again."
@@ -239,7 +245,13 @@ class Cluster:
                 "There is no cluster at hand: neither a pod's service account nor a kubeconfig that can be read; set "
                 "KUBECONFIG."
             ) from error
-        return ApiClient(settings)
+        client = ApiClient(settings)
+        if settings.verify_ssl:
+            # As kubectl does: many clusters' certificates lack what Python 3.13 asks for beyond trust, name and date.
+            context = ssl.create_default_context(cafile=settings.ssl_ca_cert)
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+            client.rest_client.pool_manager.connection_pool_kw["ssl_context"] = context
+        return client
 
     def _own_namespace(self) -> str:
         if self._within:
