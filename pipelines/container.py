@@ -20,7 +20,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from components.container import image_variable
 from components.credit.errors import InputError
 from components.credit.progress import stage
 
@@ -74,6 +73,8 @@ def built_image(image: str) -> str:
     Raises:
         InputError: It was not built.
     """
+    from components.container import image_variable  # kfp takes seconds to import, which a task's start can do without
+
     if not image.startswith("quipu/"):
         return image
     name = image.removeprefix("quipu/").partition(":")[0]
