@@ -151,10 +151,13 @@ class Cluster:
             proxied = f"{self._service(service)}:http/proxy{path}"
             return self._request("POST", proxied, body, headers)
         address = f"http://{service}.{self.namespace}.svc{path}"
+        headers["connection"] = "close"  # a connection that is kept stays with the pod that it first met
         if token:
             headers["authorization"] = f"Bearer {token}"
         try:
-            answered = urllib3.request("POST", address, body=body, headers=headers, timeout=self._seconds)
+            answered = urllib3.request(
+                "POST", address, body=body, headers=headers, timeout=self._seconds, retries=_RETRIES
+            )
         except urllib3.exceptions.HTTPError as error:
             raise ClusterError(
                 f"The scorer at {address} does not answer; check the network policies and the pods' log."

@@ -18,13 +18,14 @@ import pytest
 from components.credit.signing import new_key_pair
 from components.credit.store import Access, Store
 from components.deploy.cluster import Cluster
+from images.build import build, content_tag
 from tests.e2e.kubectl import NAMESPACE, Kubectl, run, until
 from tests.e2e.models import Candidate, candidate
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "tests" / "e2e" / "cluster"
 HOME = Path(os.environ.get("CLUSTER_HOME", Path.home() / ".cache" / "one-node-cluster"))
-STAGES = ("ingest", "validate", "feature", "train", "evaluate", "deploy", "score", "monitor", "scorer")
+USERS = ("ingest", "validate", "feature", "train", "evaluate", "deploy", "score", "monitor", "scorer")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -52,27 +53,42 @@ def admin() -> Iterator[Kubectl]:
 
 
 @pytest.fixture(scope="session")
-def images(admin: Kubectl) -> dict[str, str]:
-    """The scorer's and MinIO's images in the registry, as the nodes name them."""
-    push = os.environ.get("QUIPU_E2E_PUSH", "127.0.0.1:5000")
-    engine = next((name for name in ("podman", "docker") if shutil.which(name)), None)
-    if engine is None:
+def engine() -> str:
+    """What builds and runs images here."""
+    found = os.environ.get("ENGINE") or next((name for name in ("podman", "docker") if shutil.which(name)), None)
+    if found is None:
         pytest.skip("neither podman nor docker is here to build the images")
+    return found
+
+
+@pytest.fixture(scope="session")
+def built(engine: str) -> Callable[[str], str]:
+    """Gives a stage's image, or the scorer's, by its Dockerfile; one of the same content is not built twice."""
     base = os.environ.get("BASE", "localhost/python:3.13-slim")
-    build = [engine, "build", "--quiet", "--build-arg", f"BASE={base}"]
     authority = Path(os.environ.get("CA", "/etc/ssl/certs/ca-certificates.crt"))
-    network = ["--network", "host"] if engine == "podman" else []
-    secret = ["--secret", f"id=ca,src={authority}"] if authority.is_file() else []
-    scorer, minio = "localhost/quipu/scorer:e2e", "localhost/quipu/minio:e2e"
-    dockerfile = ["--file", str(ROOT / "images" / "Dockerfile"), "--target", "scorer"]
-    run([*build, *network, *secret, *dockerfile, "--tag", scorer, str(ROOT)], 900)
-    run([*build, "--file", str(SCRIPTS.parent / "minio.Dockerfile"), "--tag", minio, str(HOME / "bin")], 300)
+
+    def reference(image: str) -> str:
+        named = f"localhost/quipu/{image}:{content_tag(image, base)}"
+        if subprocess.run([engine, "image", "inspect", named], capture_output=True, check=False).returncode:
+            build(image, engine, base, "", str(authority) if authority.is_file() else None)
+        return named
+
+    return reference
+
+
+@pytest.fixture(scope="session")
+def images(admin: Kubectl, engine: str, built: Callable[[str], str]) -> dict[str, str]:
+    """The images that pods of the tests run, in the registry, as the nodes name them."""
+    push = os.environ.get("QUIPU_E2E_PUSH", "127.0.0.1:5000")
+    base, minio = os.environ.get("BASE", "localhost/python:3.13-slim"), "localhost/quipu/minio:e2e"
+    command = [engine, "build", "--quiet", "--build-arg", f"BASE={base}", "--tag", minio]
+    run([*command, "--file", str(SCRIPTS.parent / "minio.Dockerfile"), str(HOME / "bin")], 300)
     images = {}
-    for built in (scorer, minio):
-        name = built.split(":")[0].removeprefix("localhost/")
+    for reference in (minio, *map(built, ("scorer", "deploy", "exporter"))):
+        name = reference.rpartition(":")[0].removeprefix("localhost/")
         # Tags by content: a node does not pull again what it has under a tag.
-        tag = run([engine, "image", "inspect", "--format", "{{.Id}}", built]).strip().removeprefix("sha256:")[:12]
-        run([engine, "tag", built, f"{push}/{name}:{tag}"])
+        tag = run([engine, "image", "inspect", "--format", "{{.Id}}", reference]).strip().removeprefix("sha256:")[:12]
+        run([engine, "tag", reference, f"{push}/{name}:{tag}"])
         insecure = ["--tls-verify=false"] if engine == "podman" else []
         run([engine, "push", "--quiet", *insecure, f"{push}/{name}:{tag}"], 300)
         images[name] = f"{os.environ.get('QUIPU_E2E_PULL', 'registry.local:5000')}/{name}:{tag}"
@@ -91,7 +107,7 @@ def installed(admin: Kubectl, images: dict[str, str], keys: tuple[str, str]) -> 
     admin("apply", "--filename", str(ROOT / "manifests" / "overlays" / "dev" / "namespace.yaml"))
     try:
         values = {"minio-root": {"user": "root-user", "password": "only-for-these-tests"}}
-        values |= {f"store-{stage}": {"access_key": stage, "secret_key": f"{stage}-secret"} for stage in STAGES}
+        values |= {f"store-{user}": {"access_key": user, "secret_key": f"{user}-secret"} for user in USERS}
         values |= {"verify-key": {"verify.pem": keys[1]}}
         admin.apply(*({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": NAMESPACE},
                        "stringData": data} for name, data in values.items()))  # fmt: skip
