@@ -282,11 +282,13 @@ def shadow_command(
 @models_app.command("export")
 def export_command(
     version: Annotated[str, typer.Argument(help="Version, as 'quipu models list' shows it; 'champion' for that one.")],
-    as_: Annotated[str, typer.Option("--as", help="sql, excel or json.")] = "sql",
+    as_: Annotated[str, typer.Option("--as", help="sql, excel, json or bins.")] = "sql",
     out: Annotated[Path | None, typer.Option(help="File to write. By default scorecard-<version>.<ending>.")] = None,
     run_folder: RunFolder = LATEST,
 ) -> None:
     """Write a registered scorecard as one SQL expression (PostgreSQL, DuckDB), an Excel sheet or JSON.
+
+    As bins it is the YAML of scorecard.manual_bins, to change, review and train with.
 
     Example: quipu models export champion --as excel
     """

@@ -123,7 +123,14 @@ def numbers(column: Any) -> Floats:
     return np.asarray(column, dtype=np.float64)
 
 
-def fit_binning(feature: Feature, column: Any, bad: Integers, most: int, least_share: float) -> Binning:
+def fit_binning(
+    feature: Feature,
+    column: Any,
+    bad: Integers,
+    most: int,
+    least_share: float,
+    trend: Trend | Literal["automatic"] | None = None,
+) -> Binning:
     """Bins of a feature that tell bads from goods best, by log-likelihood, along one trend.
 
     The trend is the feature's own where it is known, else the better of both, or one with a single turn where that
@@ -135,10 +142,11 @@ def fit_binning(feature: Feature, column: Any, bad: Integers, most: int, least_s
         bad: 0 or 1, shape (n,).
         most: Greatest number of ranges or groups.
         least_share: Least share of the rows in a range or group.
+        trend: Of a number, in place of the feature's own; ``automatic`` as if the feature had none.
     """
     least = max(1, math.ceil(least_share * len(bad)))
     binning = (
-        _fit_number(feature, numbers(column), bad, most, least)
+        _fit_number(feature, numbers(column), bad, most, least, trend or feature.trend)
         if feature.type == "number"
         else _fit_category(feature, column, bad, most, least)
     )
@@ -169,11 +177,18 @@ def set_binning(feature: Feature, column: Any, bad: Integers, manual: ManualBins
     return _weighed(binning, binning.index(column), bad)
 
 
-def _fit_number(feature: Feature, values: Floats, bad: Integers, most: int, least: int) -> Binning:
+def _fit_number(
+    feature: Feature,
+    values: Floats,
+    bad: Integers,
+    most: int,
+    least: int,
+    wanted: Trend | Literal["automatic"] | None,
+) -> Binning:
     special = sorted(set(feature.special))
     amounts = ~np.isnan(values) & ~np.isin(values, special)
     lower, upper, rows, bads = _fine_bins(values[amounts], bad[amounts])
-    trend, starts = _best_trend(feature, rows, bads, least, most)
+    trend, starts = _best_trend(None if wanted == "automatic" else wanted, rows, bads, least, most)
     cuts = [short_number(upper[start - 1], lower[start]) for start in starts[1:]]
     return _ranges(feature, trend, cuts)
 
@@ -189,12 +204,12 @@ def _ranges(feature: Feature, trend: Trend, cuts: list[float]) -> Binning:
     return Binning(feature.name, "number", trend, [Bin(label, 0, 0, 0.0) for label in labels], cuts, special)
 
 
-def _best_trend(feature: Feature, rows: Floats, bads: Floats, least: int, most: int) -> tuple[Trend, list[int]]:
-    """The feature's own trend, or the simplest that none beats clearly, with its segments."""
+def _best_trend(wanted: Trend | None, rows: Floats, bads: Floats, least: int, most: int) -> tuple[Trend, list[int]]:
+    """The trend that is wanted, or the simplest that none beats clearly, with its segments."""
     if len(rows) < 2:
-        return feature.trend or "free", [0]
-    if feature.trend:
-        return feature.trend, best_segments(rows, bads, least, most, feature.trend)[0]
+        return wanted or "free", [0]
+    if wanted:
+        return wanted, best_segments(rows, bads, least, most, wanted)[0]
     margins: dict[Trend, float] = {"increasing": 0.0, "decreasing": 0.0, "free": _FREE}
     found = {trend: best_segments(rows, bads, least, most, trend) for trend in margins}
     # what even free segments do not win, no turn does

@@ -128,15 +128,19 @@ class Search(Struct, forbid_unknown_fields=True, frozen=True):
 class ManualBins(Struct, forbid_unknown_fields=True, frozen=True):
     """Bins of a feature that people set instead of the search.
 
+    ``quipu models export --as bins`` writes a scorecard's own to start from.
+
     Args:
         reviewed_by: Who answers for them.
         reviewed_on: Day of the review.
+        version: What the reviewers call this state of the bins; the model and its reports keep all three.
         cuts: Where the ranges of a number part, ascending; a range holds its lower cut.
         groups: The groups of a category; a category of no group counts as other.
     """
 
     reviewed_by: Annotated[str, Meta(min_length=1)]
     reviewed_on: datetime.date
+    version: str = ""
     cuts: list[float] = []
     groups: list[list[str]] = []
 
@@ -152,6 +156,8 @@ class Scorecard(Struct, forbid_unknown_fields=True, frozen=True):
         least_bin_share: Least share of the rows in a bin.
         least_information_value: Features with less are left out.
         manual_bins: Bins that people set, by feature.
+        trends: How risk moves from bin to bin of a number, by feature, in place of the feature's own trend;
+            ``automatic`` looks for it in the data, as for features without one.
     """
 
     points: float = 600
@@ -161,6 +167,7 @@ class Scorecard(Struct, forbid_unknown_fields=True, frozen=True):
     least_bin_share: Share = 0.02
     least_information_value: float = 0.005
     manual_bins: dict[str, ManualBins] = {}
+    trends: dict[str, Literal["increasing", "decreasing", "peak", "valley", "free", "automatic"]] = {}
 
 
 class Rejects(Struct, forbid_unknown_fields=True, frozen=True):

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import openpyxl
+import yaml
 from openpyxl.styles import Font
 from openpyxl.utils import get_column_letter
 
@@ -22,7 +23,7 @@ _FIRST_ROW = 4  # of the inputs in the sheet
 _SAME_DAY = (1980, 1, 1, 0, 0, 0)
 
 
-ENDINGS = {"sql": "sql", "excel": "xlsx", "json": "json"}
+ENDINGS = {"sql": "sql", "excel": "xlsx", "json": "json", "bins": "yaml"}
 
 
 def exported(scorer: Scorer, version: str, form: str) -> bytes:
@@ -33,6 +34,8 @@ def exported(scorer: Scorer, version: str, form: str) -> bytes:
     """
     if form == "sql":
         return sql(card_of(scorer, version)).encode()
+    if form == "bins":
+        return manual_bins(card_of(scorer, version), version)
     return sheet(scorer, version) if form == "excel" else document(scorer, version)
 
 
@@ -54,6 +57,27 @@ def sql(card: Card) -> str:
     """
     parts = [_case(binning, points) for binning, points in zip(card.binnings, card.points, strict=True)]
     return "\n".join([str(card.base_points), *(f"+ {part}" for part in parts)]) + "\n"
+
+
+def manual_bins(card: Card, version: str) -> bytes:
+    """The card's bins as the configuration takes them, for people to change; a run refuses them until reviewed."""
+    bins = {
+        binning.feature: {
+            "reviewed_by": "",
+            "reviewed_on": None,
+            "version": f"from {version}",
+            **({"cuts": binning.cuts} if binning.type == "number" else {"groups": binning.groups}),
+        }
+        for binning in card.binnings
+        if binning.cuts or binning.groups
+    }
+    head = (
+        f"# Bins of scorecard {version}. Keep the features whose bins you set, say who reviewed them and when, and\n"
+        "# give the file to 'quipu run --config'. A range holds its lower cut; missing values and special codes\n"
+        "# have bins of their own, and a category of no group counts as other.\n"
+    )
+    written = yaml.safe_dump({"scorecard": {"manual_bins": bins}}, sort_keys=False, allow_unicode=True, width=120)
+    return (head + written).encode()
 
 
 def document(scorer: Scorer, version: str) -> bytes:

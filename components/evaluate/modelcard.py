@@ -88,6 +88,7 @@ def markdown(card: dict[str, Any]) -> str:
 
 
 def _inputs(scorer: Scorer) -> list[dict[str, Any]]:
+    reviewed: Any = scorer.training.get("manual_bins", {})
     return [
         {
             "name": feature.name,
@@ -96,6 +97,7 @@ def _inputs(scorer: Scorer) -> list[dict[str, Any]]:
             "unit": feature.unit,
             "source": feature.source,
             "trend": feature.trend,
+            "bins_review": reviewed.get(feature.name),
         }
         for feature in scorer.features
     ]

@@ -187,6 +187,7 @@ def _bins(scorer: Scorer) -> list[dict[str, Any]]:
     if not isinstance(scorer.engine, Card):
         return []
     found = []
+    reviewed: Any = scorer.training.get("manual_bins", {})
     for feature, binning, points in zip(scorer.features, scorer.engine.binnings, scorer.engine.points, strict=True):
         rows = sum(bin_.rows for bin_ in binning.bins)
         bins = [
@@ -201,7 +202,15 @@ def _bins(scorer: Scorer) -> list[dict[str, Any]]:
             for bin_, given in zip(binning.bins, points, strict=True)
             if bin_.rows or given
         ]
-        found.append({"feature": feature, "bins": bins, "information_value": binning.information_value})
+        found.append(
+            {
+                "feature": feature,
+                "bins": bins,
+                "information_value": binning.information_value,
+                "trend": binning.trend if binning.type == "number" and binning.cuts else None,
+                "review": reviewed.get(feature.name),
+            }
+        )
     return sorted(found, key=lambda entry: (-entry["information_value"], entry["feature"].name))
 
 

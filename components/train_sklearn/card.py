@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from msgspec.structs import replace
 from sklearn.metrics import log_loss
 
 from components.credit.binning import Binning, Columns, fit_binning, set_binning
@@ -29,7 +28,7 @@ def fit_card(training: Training, features: list[Feature], folds: Folds, config: 
         GateStopped: No feature tells bads from goods.
         InputError: Bins that people set do not fit.
     """
-    _check_manual_bins(features, config)
+    _check_settings(features, config)
     tried = np.full((len(PENALTIES), len(training.bad)), np.nan)
     for place, fold in enumerate(folds.folds):
         progress.report(f"scorecard, fold {place + 1} of {len(folds.folds)}", share=0.25 * place / len(folds.folds))
@@ -62,6 +61,16 @@ def fit_card(training: Training, features: list[Feature], folds: Folds, config: 
             if binning.feature not in used
         },
     }
+    reviewed = {name: bins for name, bins in config.scorecard.manual_bins.items() if name in used}
+    if reviewed:
+        report["manual_bins"] = {
+            name: {
+                "reviewed_by": bins.reviewed_by,
+                "reviewed_on": bins.reviewed_on.isoformat(),
+                "version": bins.version,
+            }
+            for name, bins in reviewed.items()
+        }
     inputs = [feature for feature in features if feature.name in used]
     # the calibration is in the points already
     return Trained("scorecard", engine, inputs, Calibration(), out_of_fold, report)
@@ -72,28 +81,51 @@ def _binned(features: list[Feature], columns: Columns, bad: Integers, config: Co
     return [
         set_binning(feature, columns[feature.name], bad, settings.manual_bins[feature.name])
         if feature.name in settings.manual_bins
-        else fit_binning(feature, columns[feature.name], bad, settings.bins, settings.least_bin_share)
+        else fit_binning(
+            feature,
+            columns[feature.name],
+            bad,
+            settings.bins,
+            settings.least_bin_share,
+            settings.trends.get(feature.name),
+        )
         for feature in features
     ]
 
 
-def _check_manual_bins(features: list[Feature], config: Config) -> None:
-    known = [feature.name for feature in features]
-    for name in config.scorecard.manual_bins:
-        if name not in known:
-            raise InputError(f"scorecard.manual_bins names '{name}', which is no feature{nearest(name, known) or '.'}")
+def _check_settings(features: list[Feature], config: Config) -> None:
+    known = {feature.name: feature.type for feature in features}
+    for setting in ("manual_bins", "trends"):
+        for name in getattr(config.scorecard, setting):
+            if name not in known:
+                raise InputError(
+                    f"scorecard.{setting} names '{name}', which is no feature{nearest(name, known) or '.'}"
+                )
+    for name in config.scorecard.trends:
+        if known[name] == "category" or name in config.scorecard.manual_bins:
+            why = "a category, whose groups follow risk" if known[name] == "category" else "among scorecard.manual_bins"
+            raise InputError(f"scorecard.trends.{name} has no use, since it is {why}; leave it out.")
 
 
 def _warn_of_wrong_trends(
     features: list[Feature], binnings: list[Binning], training: Training, config: Config, progress: Progress
 ) -> None:
     """Say which features were left out for their trend alone."""
+    settings = config.scorecard
     for feature, binning in zip(features, binnings, strict=True):
-        if feature.trend and not binning.cuts and feature.type == "number":
-            (free,) = _binned([replace(feature, trend=None)], training.columns, training.bad, config)
+        wanted = settings.trends.get(feature.name, feature.trend)
+        if wanted and wanted != "automatic" and not binning.cuts and feature.type == "number":
+            free = fit_binning(
+                feature,
+                training.columns[feature.name],
+                training.bad,
+                settings.bins,
+                settings.least_bin_share,
+                "automatic",
+            )
             if free.information_value >= max(config.scorecard.least_information_value, 0.02):
                 progress.warn(
-                    f"'{feature.name}' tells of risk, but not along its trend '{feature.trend}', so that the scorecard "
+                    f"'{feature.name}' tells of risk, but not along its trend '{wanted}', so that the scorecard "
                     "makes no use of it; check the trend and how the feature is mapped."
                 )
 

@@ -1,13 +1,15 @@
-"""A card that left Quipu gives the very points of the card: as SQL in DuckDB, as JSON, as an Excel sheet."""
+"""A card that left Quipu gives the very points of the card: as SQL in DuckDB and PostgreSQL, as JSON, in Excel."""
 
 import io
 import json
 import math
 
+import adbc_driver_postgresql.dbapi
 import duckdb
 import numpy as np
 import openpyxl
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,21 +54,43 @@ def points_in_duckdb(card: Card, rows: pd.DataFrame) -> list[int]:
         return [found[0] for found in connection.execute(f"SELECT {sql(card)} FROM applicants").fetchall()]
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_sql_gives_the_cards_points_at_every_edge(seed: int):
-    card, edges = made_card(seed)
+def rows_at(edges: list[float], seed: int) -> pd.DataFrame:
+    """Rows at and around each cut, and such as no training row was like."""
     numbers = [*edges, np.nan, -1.0, 999.0, 0.0, -0.0, 5e-324, 1e308, -1e308, np.inf, -np.inf]
     names = [None, *SECTORS, "nueva", "", "COMERCIO"]
     random = np.random.default_rng(seed)
-    rows = pd.DataFrame(
+    return pd.DataFrame(
         {
             "days late": [*numbers, *random.choice(numbers, 300)],
             "ratio": [*reversed(numbers), *random.choice(numbers, 300)],
             'o"dd': np.resize(np.array(names, dtype=object), len(numbers) + 300),
         }
     )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sql_gives_the_cards_points_at_every_edge(seed: int):
+    card, edges = made_card(seed)
+    rows = rows_at(edges, seed)
     expected = card.base_points + card.feature_points(rows).sum(axis=1)
     assert points_in_duckdb(card, rows) == expected.tolist()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sql_gives_the_cards_points_in_postgresql(seed: int, postgres: str):
+    card, edges = made_card(seed)
+    rows = rows_at(edges, seed).reset_index(names="place")
+    expected = card.base_points + card.feature_points(rows).sum(axis=1)
+    with adbc_driver_postgresql.dbapi.connect(postgres) as connection, connection.cursor() as cursor:
+        cursor.adbc_ingest("applicants", pa.Table.from_pandas(rows, preserve_index=False), "replace")
+        cursor.execute(f"SELECT {sql(card)} FROM applicants ORDER BY place")
+        assert [row[0] for row in cursor.fetchall()] == expected.tolist()
+        # NaN of a number is NULL where pandas wrote the table: the other spelling of missing
+        cursor.execute(
+            f"SELECT {sql(card)} FROM (SELECT CAST('NaN' AS DOUBLE PRECISION) AS \"days late\", "
+            'CAST(\'NaN\' AS DOUBLE PRECISION) AS ratio, CAST(NULL AS TEXT) AS "o""dd") AS missing'
+        )
+        assert cursor.fetchall()[0][0] == card.base_points + sum(points[0] for points in card.points)
 
 
 @settings(max_examples=25, deadline=None)

@@ -1,16 +1,8 @@
 """A lender's PostgreSQL: its query becomes rows as a file does, and what is wrong with it one sentence."""
 
-import os
 import re
-import shutil
-import socket
-import subprocess
-import time
-from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 
-import adbc_driver_manager
 import adbc_driver_postgresql.dbapi
 import pytest
 
@@ -20,55 +12,6 @@ from tests.ingest.conftest import HEADER, LENDER, Ingest
 MAPPING = LENDER.replace(
     '{files: "solicitudes*.csv"}', '{connection: core, query: "select * from solicitudes order by \\"NUMERO\\";"}'
 )
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a running PostgreSQL."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
-    if not programs:
-        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
-    binaries = programs[-1].parent
-    # It refuses to run as root, and its folder must then be one that its user may reach.
-    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    folder = Path(subprocess.check_output([*as_user, "mktemp", "-d", "-t", "quipu-postgres-XXXXXX"], text=True).strip())
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = None
-    try:
-        subprocess.run(
-            [*as_user, binaries / "initdb", "-D", folder, "-A", "trust", "-U", "quipu",
-             "-E", "UTF8", "--locale", "C", "--no-sync"],
-            check=True, capture_output=True, cwd="/",
-        )  # fmt: skip
-        server = subprocess.Popen(
-            [*as_user, binaries / "postgres", "-D", folder, "-p", str(port), "-F",
-             "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="],
-            stderr=subprocess.DEVNULL, cwd="/",
-        )  # fmt: skip
-        address = f"postgresql://quipu@127.0.0.1:{port}/postgres"
-        _wait(address)
-        yield address
-    finally:
-        if server is not None:
-            server.terminate()
-            server.wait(timeout=20)
-        subprocess.run([*as_user, "rm", "-rf", folder], check=False)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait(address: str) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            adbc_driver_postgresql.dbapi.connect(address).close()
-        except adbc_driver_manager.Error:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return
 
 
 @pytest.fixture
