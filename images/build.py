@@ -33,6 +33,8 @@ SHARED = (
     "images/install",
     "images/kept_cache.py",
     "images/constraints.txt",
+    "components/__init__.py",
+    "components/container.py",
     "components/credit",
 )
 FOLDERS = {"scorer": "score"}

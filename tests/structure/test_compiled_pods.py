@@ -1,5 +1,8 @@
 """What the pods of each compiled pipeline get on a cluster."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +61,21 @@ def test_only_the_stage_that_signs_sees_the_signing_key() -> None:
     secrets = {label: {secret["secretName"] for secret in pod["secretAsEnv"]} for label, pod in platform.items()}
     assert [label for label, names in secrets.items() if "signing-key" in names] == ["exec-deploy"]
     assert [label for label, names in secrets.items() if "pseudonym-key" in names] == ["exec-ingest"]
+
+
+def test_a_release_compiles_on_its_digests_and_for_the_nodes_that_it_names(tmp_path: Path) -> None:
+    image = "registry.example.org/quipu/ingest@sha256:" + "ab" * 32
+    subprocess.run(
+        [sys.executable, "-m", "pipelines.compiled", str(tmp_path)],
+        env=os.environ | {"QUIPU_IMAGE_INGEST": image, "QUIPU_NODE_SELECTOR": "pool=credit"},
+        cwd=PIPELINES[0].parents[1],
+        check=True,
+        capture_output=True,
+    )
+    for path in PIPELINES:
+        (compiled,) = tmp_path.rglob(path.name)
+        spec, platform = documents(compiled)
+        selectors = [pod["nodeSelector"]["labels"] for pod in platform.values()]
+        assert selectors == [{"pool": "credit"}] * len(platform)
+        images = [one["container"]["image"] for one in spec["deploymentSpec"]["executors"].values()]
+        assert (image in images) == ("exec-ingest" in platform)
