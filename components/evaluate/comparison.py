@@ -35,8 +35,9 @@ from components.evaluate.figures import (
 from components.evaluate.groups import attribute_rows, fairness_rows, refuse_unfair, segment_rows
 from components.evaluate.inclusion import inclusion
 from components.evaluate.rejects import inference
+from components.evaluate.resampling import adversarial, random_split, refuse_clock
 from components.evaluate.scored import inputs_of_sample, score_sample
-from components.evaluate.stability import adversarial, calibration_rows, input_rows
+from components.evaluate.stability import calibration_rows, input_rows
 from components.evaluate.study import studied
 from components.evaluate.swaps import rule_rows, swap_sets
 
@@ -113,6 +114,10 @@ def compare(
     decided = score_sample(features, scorers | beside_them, "test", store, progress, beside, declined=True)
     test = decided[decided["bad"] >= 0].reset_index(drop=True) if len(decided) else decided
     _check_classes(test, features)
+    held_now = inputs_of_sample(features, scorers, "test", len(test), _BASELINE_ROWS, store)
+    inputs = list({each.name: each for scorer in scorers.values() for each in scorer.features}.values())
+    told_apart = adversarial(learnt, held_now, inputs, confidence, config.seed)
+    clock = refuse_clock(told_apart, config.limits)
 
     progress.report("figures and intervals", rows=len(test), share=0.6)
     seen = {name: _outcomes(test, name, scorer) for name, scorer in scorers.items()}
@@ -134,7 +139,6 @@ def compare(
     importance = _importance(scorers, {str(name): column for name, column in explained.items()})
     groups, left_out = fairness_rows(test, choice.champion, champion.cutoff, confidence)
     refuse_unfair(groups, config.limits)
-    held_now = inputs_of_sample(features, {choice.champion: champion}, "test", len(test), _BASELINE_ROWS, store)
     progress.report("inclusion and money", rows=len(test), share=0.85)
     day = datetime.date.fromisoformat(features.as_of)
     included = inclusion(
@@ -155,11 +159,15 @@ def compare(
         "release": {"approval": config.release.approval, "strategy": config.release.strategy},
         "target": msgspec.to_builtins(config.target),
         "data": {"features": features.sha256, "as_of": features.as_of, "code": features.code},
+        "random_split": random_split(learnt, held_now, inputs, config.scorecard, confidence, config.seed)
+        if _notes(features, "split").get("kind") == "out_of_time"
+        else [],
         "split": {**_notes(features, "split"), "n": len(test), "bads": int(test["bad"].sum())},
         "samples": {"rows": _notes(features, "samples"), "bads": _notes(features, "bads")},
-        "leakage": features.notes.get("leakage", []),
-        "left_out": features.notes.get("left_out", []),
-        "exclusions": features.notes.get("exclusions", []),
+        "leakage": [*_listed(features, "leakage"), *clock],
+        "checks": _listed(features, "checks"),
+        "left_out": _listed(features, "left_out"),
+        "exclusions": _listed(features, "exclusions"),
         "study": studied(features, confidence),
         "models": {
             name: {
@@ -217,7 +225,7 @@ def compare(
             "attributes": attribute_rows(test, choice.champion, champion.cutoff),
         },
         "stability": {
-            "adversarial": adversarial(learnt, held_now, champion, config.seed),
+            "adversarial": told_apart and {**told_apart, "limit": config.limits.adversarial_auc},
             "inputs": input_rows(champion, held_now, confidence),
             "calibration": calibration_rows(test, choice.champion, confidence),
         },
@@ -261,6 +269,11 @@ def _check_classes(test: pd.DataFrame, features: Manifest) -> None:
 def _notes(features: Manifest, name: str) -> dict[str, Any]:
     found = features.notes.get(name, {})
     return dict(found) if isinstance(found, dict) else {}
+
+
+def _listed(features: Manifest, name: str) -> list[Any]:
+    found = features.notes.get(name, [])
+    return found if isinstance(found, list) else []
 
 
 def _outcomes(rows: pd.DataFrame, name: str, scorer: Scorer) -> Outcomes:

@@ -4,17 +4,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import xgboost
 
 from components.credit import metrics
 from components.credit.drift import psi, reference_of
 from components.credit.scorer import Scorer
-from components.credit.trees import fit_encoder
 
 _LEAST_ROWS = 50
-_ADVERSARY = {"objective": "binary:logistic", "max_depth": 3, "eta": 0.2, "min_child_weight": 5, "nthread": 1}
-_ADVERSARY_TREES = 40
-_TOLD = 5
 Row = dict[str, Any]
 
 
@@ -51,33 +46,6 @@ def input_rows(scorer: Scorer, columns: pd.DataFrame, confidence: float) -> list
             }
         )
     return sorted(found, key=lambda row: (-row["csi"], row["feature"]))
-
-
-def adversarial(training: pd.DataFrame, test: pd.DataFrame, scorer: Scorer, seed: int) -> Row | None:
-    """How well a classifier tells test rows from training rows by the champion's inputs: .5 where they look alike.
-
-    Returns:
-        ``auc`` out of fold (two folds), ``n``, and the ``features`` that tell most, by gain; None without rows.
-    """
-    if min(len(training), len(test)) < _LEAST_ROWS:
-        return None
-    both = pd.concat([training, test], ignore_index=True)
-    later = np.repeat([0, 1], [len(training), len(test)])
-    matrix = fit_encoder(list(scorer.features), both, later, "log_odds").matrix(both)
-    fold = np.random.default_rng(seed).permutation(len(both)) % 2
-    said, gain = np.zeros(len(both)), np.zeros(len(scorer.features))
-    for held in (0, 1):
-        learnt = xgboost.DMatrix(matrix[fold != held], later[fold != held])
-        booster = xgboost.train(_ADVERSARY | {"seed": seed % 2**31}, learnt, _ADVERSARY_TREES)
-        said[fold == held] = booster.predict(xgboost.DMatrix(matrix[fold == held]))
-        for name, value in booster.get_score(importance_type="total_gain").items():
-            gain[int(name.removeprefix("f"))] += float(np.sum(value))
-    order = np.argsort(-gain, kind="stable")[:_TOLD]
-    return {
-        "auc": metrics.roc_auc(later, said),
-        "n": len(both),
-        "features": [scorer.features[place].name for place in order if gain[place] > 0],
-    }
 
 
 def calibration_rows(rows: pd.DataFrame, model: str, confidence: float) -> list[Row]:

@@ -28,6 +28,7 @@ def tables(comparison: Comparison) -> dict[str, list[Row]]:
     found: dict[str, Iterable[Row]] = {
         "figures": _figures(decision),
         "challengers": [{**test, "n": decision["split"]["n"]} for test in decision["tests"]],
+        "random_split": decision["random_split"],
         "strategy": [
             {"model": name, "share": row["share"], **of_model}
             for row in decision["strategy"]

@@ -29,7 +29,7 @@ from components.credit.mapping import Mapping
 from components.credit.progress import Progress
 from components.credit.store import Store
 from components.credit.target import label_query
-from components.feature.leakage import leaks, refuse
+from components.feature.leakage import Finding, checked, leak_rows, leaks, refuse
 from components.feature.split import assign_samples, check_samples, counted, exclusions
 from components.feature.study import follow_loans, study
 
@@ -54,12 +54,12 @@ def build(
         progress: Takes row counts and warnings.
 
     Returns:
-        Manifest of the dataset ``features``, with the notes split, samples, bads, exclusions, leakage, left_out, study
-        and recipe; and the feature dictionary, in the order of the columns.
+        Manifest of the dataset ``features``, with the notes split, samples, bads, exclusions, leakage, checks,
+        left_out, study and recipe; and the feature dictionary, in the order of the columns.
 
     Raises:
         InputError: Amounts in a currency without a rate, no label or one class only, a random split without a reason.
-        GateStopped: Too few bads to train on, or a leak that nobody answers for.
+        GateStopped: Too few bads to train on, or a leak that nobody answers for; its applications are published.
         StoreError: The store does not answer, or the disk is full.
     """
     recipe = recipe_of(mapping)
@@ -81,8 +81,12 @@ def build(
             known = dictionary(recipe)
             kept = _telling(connection, known)
             progress.report("leaks", share=0.85)
-            found = leaks(connection, kept, config.limits)
-            refuse(found, config.limits)
+            checks = checked(connection, kept, config.limits)
+            found = leaks(checks)
+            place = (
+                _publish_leaks(leak_rows(connection, kept, found), found, clean, code, store, folder) if found else ""
+            )
+            refuse(found, config.limits, place)
             for part in range(parts):
                 _write_part(connection, part, recipe, kept, folder)
                 progress.report("table", rows=sum(rows.values()), share=0.85 + 0.15 * (part + 1) / parts)
@@ -98,7 +102,8 @@ def build(
             },
             "samples": rows,
             "bads": bads,
-            "leakage": [{**finding, "reason": config.limits.leakage_reason} for finding in found],
+            "leakage": [{**finding, "reason": config.limits.leakage_reason, "place": place} for finding in found],
+            "checks": checks,
             "left_out": left_out,
             "exclusions": excluded,
             "study": studied,
@@ -186,6 +191,17 @@ def row_groups(rows: pa.RecordBatchReader) -> Iterator[pa.Table]:
             waiting = waiting.slice(ROW_GROUP)
     if waiting.num_rows:
         yield waiting.combine_chunks()
+
+
+def _publish_leaks(rows: pa.Table, found: list[Finding], clean: Manifest, code: str, store: Store, folder: Path) -> str:
+    """Publish the applications of the findings, before anything is refused, and say where they are."""
+    target = folder / "leakage" / "applications"
+    target.mkdir(parents=True)
+    pyarrow.parquet.write_table(rows, target / "part-00000.parquet", compression="zstd")
+    published = store.publish(
+        "leakage", clean.as_of, folder / "leakage", inputs={"clean": clean.sha256}, code=code, notes={"findings": found}
+    )
+    return f"{published.bucket}/{published.prefix}"
 
 
 def _telling(connection: duckdb.DuckDBPyConnection, features: list[Feature]) -> list[Feature]:

@@ -12,7 +12,7 @@ from components.credit.errors import GateStopped
 from components.credit.scorer import Scorer
 from components.evaluate.comparison import Comparison
 from components.evaluate.groups import attribute_rows, fairness_rows, refuse_unfair
-from components.evaluate.stability import adversarial, calibration_rows, input_rows
+from components.evaluate.stability import calibration_rows, input_rows
 
 
 def test_the_input_that_moved_leads_and_the_others_are_stable(rows: pd.DataFrame, scorers: dict[str, Scorer]):
@@ -86,13 +86,3 @@ def test_the_decision_holds_calibration_by_group_and_part(comparison: Comparison
     assert all(row["light"] in ("green", "amber", "red") for row in decision["fairness"]["groups"])
     assert {row["by"] for row in decision["stability"]["calibration"]} == {"segment", "thin_file", "vintage"}
     assert [row["attribute"] for row in decision["fairness"]["attributes"]] == ["sex"]
-
-
-def test_a_classifier_tells_test_rows_that_moved_by_what_moved(rows: pd.DataFrame, scorers: dict[str, Scorer]):
-    training, test = rows[rows["sample"] == "train"], rows[rows["sample"] == "test"]
-    alike = adversarial(training, test, scorers["scorecard"], 1)
-    assert alike["auc"] == pytest.approx(0.5, abs=0.06)
-    moved = adversarial(training, test.assign(debt_to_income=test["debt_to_income"] + 3), scorers["scorecard"], 1)
-    assert moved["auc"] > 0.9
-    assert (moved["features"][0], moved["n"]) == ("debt_to_income", len(training) + len(test))
-    assert adversarial(training, test.head(10), scorers["scorecard"], 1) is None

@@ -16,10 +16,10 @@ from components.credit.config import Split as Splitting
 from components.credit.dictionary import Feature
 from components.credit.errors import GateStopped, InputError
 from components.credit.features.recipe import Recipe, recipe_of
-from components.credit.manifest import Manifest
+from components.credit.manifest import Manifest, decode
 from components.credit.mapping import Mapping, parse_mapping
 from components.credit.progress import Progress
-from components.credit.store import Store
+from components.credit.store import DATA_BUCKET, Store
 from components.feature.table import build
 from tests.feature.batch import Batch
 from tests.feature.histories import Rows, arrow, instalment, row
@@ -176,7 +176,7 @@ def test_the_recipe_in_the_notes_serves_one_application(make: Build, book: Rows,
         assert served[feature.name] == value
 
 
-def test_a_leak_stops_the_run_unless_someone_answers_for_it(make: Build, book: Rows):
+def test_a_leak_stops_the_run_unless_someone_answers_for_it(make: Build, book: Rows, store: Store):
     mapping = lender("attributes:\n  leak: {column: x, type: number, en: Leak, es: Fuga}")
 
     def is_bad(application_id: str) -> bool:
@@ -188,12 +188,26 @@ def test_a_leak_stops_the_run_unless_someone_answers_for_it(make: Build, book: R
             {**each, "attribute_leak": float(is_bad(each["application_id"]))} for each in book["applications"]
         ],
     }
-    with pytest.raises(GateStopped, match="feature attribute_leak alone"):
+    with pytest.raises(GateStopped, match="feature attribute_leak alone") as refused:
         make(rows, mapping)
+    place = str(refused.value).partition("see the applications in quipu-data/")[2].partition(",")[0]
+    kept = store.table(decode(store.read(DATA_BUCKET, f"{place}/MANIFEST.json"), place), "applications").to_table()
+    assert {each["value"] for each in kept.to_pylist()} == {"0.0", "1.0"}
     answered = msgspec.structs.replace(CONFIG, limits=Limits(least_bads=5, leakage_reason="a test"))
     features, _ = make(rows, mapping, answered)
     (finding,) = features.notes["leakage"]
     assert (finding["feature"], finding["reason"]) == ("attribute_leak", "a test")
+    assert finding["rows"] == kept.num_rows == features.notes["samples"]["train"] + features.notes["samples"]["test"]
+    assert finding["place"] == f"quipu-data/{place}"
+
+
+def test_what_was_looked_for_is_told_also_where_nothing_was_found(make: Build, book: Rows):
+    features, _ = make(book)
+    assert features.notes["leakage"] == []
+    checks = {check["kind"]: check for check in features.notes["checks"]}
+    assert list(checks) == ["borrowers on both sides", "repeated rows", "single feature"]
+    assert not any(check["exceeds"] for check in checks.values())
+    assert 0.5 <= checks["single feature"]["auc"] < checks["single feature"]["limit"] == 0.95
 
 
 def test_too_few_bads_and_unknown_rates_are_told_in_a_sentence(make: Build, book: Rows):
