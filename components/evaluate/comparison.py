@@ -34,6 +34,7 @@ from components.evaluate.figures import (
 )
 from components.evaluate.groups import attribute_rows, fairness_rows, refuse_unfair, segment_rows
 from components.evaluate.inclusion import inclusion
+from components.evaluate.own_cards import own_card_rows
 from components.evaluate.rejects import inference
 from components.evaluate.resampling import adversarial, random_split, refuse_clock
 from components.evaluate.scored import inputs_of_sample, score_sample
@@ -198,6 +199,7 @@ def compare(
             for share in sorted({*APPROVAL_SHARES, config.policy.approval_share})
         ],
         "segments": segment_rows(test, list(scorers), confidence),
+        "own_cards": own_card_rows(learnt, scorers[SCORECARD].features, config),
         "inclusion": included.figures,
         "money": made
         and {

@@ -26,6 +26,7 @@ _FACTS = (
     "segment",
     "thin_file",
 )
+_OF_FOLDS = ("bad", "borrower_id", "decided_at", "segment", "thin_file")
 _BATCH_ROWS = 65_536
 
 
@@ -85,11 +86,12 @@ def score_sample(
 def inputs_of_sample(
     features: Manifest, scorers: dict[str, Scorer], sample: str, rows: int, most: int, store: Store
 ) -> pd.DataFrame:
-    """The models' inputs, ``bad`` and ``borrower_id`` of about ``most`` of a sample's labelled rows, spread evenly."""
+    """The models' inputs with ``bad``, borrower, time and segment: about ``most`` of a sample's ``rows`` labelled ones,
+    evenly spaced."""
     step = max(1, math.ceil(rows / most))
     kept, seen = [], 0
     chosen = (pc.field("sample") == sample) & pc.field("bad").is_valid()
-    for frame in _frames(features, scorers, ["bad", "borrower_id"], chosen, store):
+    for frame in _frames(features, scorers, _OF_FOLDS, chosen, store):
         kept.append(frame.iloc[-seen % step :: step])
         seen += len(frame)
     return pd.concat(kept, ignore_index=True).astype({"bad": "int64"}) if kept else pd.DataFrame()

@@ -54,6 +54,7 @@ def tables(comparison: Comparison) -> dict[str, list[Row]]:
         "roll_rates": decision["study"]["roll_rates"],
         "vintages": decision["study"]["vintages"],
         **rejects.tables(decision["rejects"]),
+        "own_cards": decision["own_cards"],
         "scorecard": _scorecard(comparison),
     }
     listed = {name: list(rows) for name, rows in found.items()}
