@@ -6,10 +6,14 @@ import pytest
 
 from components.credit.config import Config, Limits, Search
 from components.credit.dictionary import Feature
-from components.evaluate.comparison import Comparison
+from components.credit.progress import Progress
+from components.credit.scorer import Scorer
+from components.credit.store import Store
+from components.evaluate.comparison import Comparison, compare
 from components.evaluate.own_cards import own_card_rows
 from components.evaluate.report import page
 from components.evaluate.tables import tables
+from tests.evaluate.conftest import Publish
 from tests.evaluate.test_report import Page
 
 FEATURES = [
@@ -74,3 +78,16 @@ def test_the_report_and_the_tables_show_it(comparison: Comparison):
     ]  # fmt: skip
     assert "A card of its own for a segment?" in Page(page(comparison, {})).text
     assert tables(comparison)["own_cards"] == rows
+
+
+def test_a_segment_of_the_test_sample_without_bads_is_told_of(
+    rows: pd.DataFrame, publish: Publish, scorers: dict[str, Scorer], store: Store
+):
+    good = (rows["segment"] == "new") & rows["bad"].notna()
+    compared = compare(
+        publish(rows.assign(bad=rows["bad"].mask(good, 0))), scorers, Config(), store, Progress("evaluate")
+    )
+    told = next(row for row in compared.decision["segments"] if row["value"] == "new")
+    assert (told["bads"], told["bad_rate"], told["models"]["scorecard"]["auc"]) == (0, 0, None)
+    assert next(row for row in compared.decision["own_cards"] if row["value"] == "new")["why"]
+    assert "fewer than 50 bads or goods to learn from" in Page(page(compared, {})).text

@@ -137,3 +137,16 @@ def test_a_row_of_weight_two_is_two_rows_and_one_of_weight_zero_none(scorers: di
     assert weighed.intercept == pytest.approx(counted.intercept, abs=1e-3)
     for one, two in zip(weighed.values, counted.values, strict=True):
         assert one == pytest.approx(two, abs=2e-3)
+
+
+def test_declined_applications_like_no_granted_one_are_borne(trained, publish: Publish, store: Store):
+    card, _ = trained
+    rows = _through_the_door()
+    away = np.flatnonzero(rows["decision"] == "declined")
+    for place, value in enumerate((np.nan, np.inf, -np.inf, -9.0)):
+        rows.loc[away[place::4], ["late_payments_12m", "peak_days_late", "income", "bureau_months"]] = value
+    rows.loc[away, "sector"] = "mining"
+    for method in ("parcelling", "fuzzy"):
+        with_rejects = train_with_rejects(card, publish(rows), _config(method, factor=100.0), store, PROGRESS)
+        assert with_rejects is not None
+        assert np.isfinite(with_rejects.probability(rows)).all()
