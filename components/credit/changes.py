@@ -4,6 +4,8 @@ A feature's values are tried at the edges of the card's bins, or at the trees' t
 applicant's own: only down where risk is known to grow with the feature, only up where it is known to fall.
 """
 
+from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -13,6 +15,7 @@ from components.credit.binning import Columns
 from components.credit.calibration import Floats
 from components.credit.dictionary import Feature
 from components.credit.reasons import Change, Reason, taken_points
+from components.credit.rows import Rows
 from components.credit.scorer import Scorer
 
 # No one is told to have another household, to wait for another season, or to ask for a dearer loan because a model
@@ -21,13 +24,22 @@ _OUT_OF_REACH = {"household", "seasonality", "loan_terms"}
 
 
 @dataclass(frozen=True)
-class _Step:
-    """A value of a feature to try: at least ``edge`` going up, less than it going down."""
+class _Way:
+    """Values of a feature to try in one direction, ascending: at least an edge going up, less than it going down."""
 
-    feature: int
+    place: int
+    up: bool
+    edges: list[float]
+    values: list[float]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A value to reach, or to stay below, and the points that it wins."""
+
     up: bool
     edge: float
-    value: float
+    points: int
 
 
 def with_changes(
@@ -44,15 +56,25 @@ def with_changes(
         row_contributions: Their contributions, as ``scorer.contributions`` gives them, shape (n, features).
         given: Their reasons, as ``reasons`` gives them.
     """
-    taken = taken_points(scorer, row_contributions, scorer.margin(columns))
-    values = {feature.name: np.asarray(columns[feature.name]) for feature in scorer.features}
+    margin = scorer.margin(columns)
+    taken = taken_points(scorer, row_contributions, margin)
+    points = scorer.scaling.whole_points(scorer.log_odds(margin)).tolist()
     return [
-        _of_row(scorer, {name: column[row] for name, column in values.items()}, taken[row], found)
-        for row, found in enumerate(given)
+        _of_row(scorer, row, points[place], taken[place], given[place])
+        for place, row in enumerate(_rows(scorer, columns, len(given)))
     ]
 
 
-def _of_row(scorer: Scorer, row: dict[str, object], taken: list[float], given: list[Reason]) -> list[Reason]:
+def _rows(scorer: Scorer, columns: Columns, count: int) -> Iterator[Columns]:
+    """Each row as columns of its own."""
+    if isinstance(columns, Rows):
+        yield from (Rows(columns.places, columns.matrix[row : row + 1]) for row in range(count))
+        return
+    read = {feature.name: np.asarray(columns[feature.name]) for feature in scorer.features}
+    yield from ({name: column[row : row + 1] for name, column in read.items()} for row in range(count))
+
+
+def _of_row(scorer: Scorer, row: Columns, points: int, taken: list[float], given: list[Reason]) -> list[Reason]:
     causes = {scorer.features[place].name: places for places in scorer.causes for place in places}
     changed = [
         []
@@ -60,71 +82,65 @@ def _of_row(scorer: Scorer, row: dict[str, object], taken: list[float], given: l
         else sorted((place for place in causes[reason.feature] if taken[place] > 0), key=lambda place: -taken[place])
         for reason in given
     ]
-    steps = [step for places in changed for place in places for step in _steps(scorer, place, row)]
-    if not steps:
+    ways = [way for places in changed for place in places for way in _ways(scorer, place, row)]
+    if not ways:
         return given
-    tried = {name: np.array([value] * (len(steps) + 1)) for name, value in row.items()}
-    for at, step in enumerate(steps):
-        tried[scorer.features[step.feature].name][at] = step.value
-    points = scorer.points(tried)
-    gains = dict(zip(steps, (points[:-1] - points[-1]).tolist(), strict=True))
+    margins = scorer.engine.varied(row, [way.place for way in ways], [way.values for way in ways])
+    gains = (scorer.scaling.whole_points(scorer.log_odds(margins)) - points).tolist()
+    won: dict[int, list[tuple[_Way, list[int]]]] = {}
+    for way in ways:
+        own, gains = gains[: len(way.edges)], gains[len(way.edges) :]
+        won.setdefault(way.place, []).append((way, own))
     return [
         msgspec.structs.replace(
             reason,
             changes=[
-                _change(scorer.features[place], nearest, gains[nearest])
+                _change(scorer.features[place], nearest)
                 for place in places
-                if (nearest := _nearest([step for step in steps if step.feature == place], gains, taken[place]))
+                if place in won and (nearest := _nearest(won[place], taken[place]))
             ],
         )
         for reason, places in zip(given, changed, strict=True)
     ]
 
 
-def _steps(scorer: Scorer, place: int, row: dict[str, object]) -> list[_Step]:
-    """The values to try of a feature, from the nearest on, down and then up."""
+def _ways(scorer: Scorer, place: int, row: Columns) -> Iterator[_Way]:
+    """The values to try of a feature, going down and going up; from a value that is not known, all of them."""
     feature = scorer.features[place]
-    if feature.type != "number":
-        return []
-    value = float(row[feature.name])  # type: ignore[arg-type]
+    edges, below = scorer.edges[place]
+    if feature.type != "number" or not edges:
+        return
+    value = float(row[feature.name][0])
     known = not (np.isnan(value) or value in feature.special)
-    edges = scorer.engine.edges[place]
-    down = [edge for edge in reversed(edges) if not known or edge <= value]
-    up = [edge for edge in edges if not known or edge > value]
-    return [
-        *(_Step(place, False, edge, _below(edge)) for edge in down if feature.trend != "decreasing"),
-        *(_Step(place, True, edge, edge) for edge in up if feature.trend != "increasing"),
-    ]
+    own = bisect_right(edges, value) if known else 0
+    end = own if known else len(edges)
+    if feature.trend != "decreasing" and end:
+        yield _Way(place, False, edges[:end], below[:end])
+    if feature.trend != "increasing" and own < len(edges):
+        yield _Way(place, True, edges[own:], edges[own:])
 
 
-def _below(edge: float) -> float:
-    """The greatest float32 less than a number: what trees can tell from it."""
-    below = np.float32(edge)
-    return float(below if below < edge else np.nextafter(below, np.float32(-np.inf)))
+def _nearest(ways: list[tuple[_Way, list[int]]], wanted: float) -> _Step | None:
+    """The least step that wins all that the feature takes, else the one that wins most and is nearest."""
+    found = []
+    for way, gains in ways:
+        order = range(len(gains)) if way.up else range(len(gains) - 1, -1, -1)
+        enough = next(((count, at) for count, at in enumerate(order) if gains[at] + 0.5 >= wanted), None)
+        count, at = enough or (len(order), max(order, key=gains.__getitem__))
+        found.append((enough is None, count if enough else -gains[at], _Step(way.up, way.edges[at], gains[at])))
+    best = min(found, key=lambda each: each[:2])[2]
+    return best if best.points > 0 else None
 
 
-def _nearest(steps: list[_Step], gains: dict[_Step, int], wanted: float) -> _Step | None:
-    """The least step that wins all that the feature takes, else the one that wins most."""
-    ways = [[step for step in steps if step.up is up] for up in (False, True)]
-    enough = [
-        (count, step)
-        for way in ways
-        for count, step in [next(((n, step) for n, step in enumerate(way) if gains[step] + 0.5 >= wanted), (0, None))]
-        if step is not None
-    ]
-    best = min(enough, key=lambda found: found[0])[1] if enough else max(steps, key=gains.__getitem__, default=None)
-    return best if best is not None and gains[best] > 0 else None
-
-
-def _change(feature: Feature, step: _Step, points: int) -> Change:
+def _change(feature: Feature, step: _Step) -> Change:
     edge = f"{100 * step.edge:.10g} %" if feature.unit == "share" else f"{step.edge:.10g}"
-    won = f"(+{points} {{}})"
+    won = f"(+{step.points} {{}})"
     es, en = (f"{edge} o más", f"{edge} or more") if step.up else (f"menos de {edge}", f"less than {edge}")
     return Change(
         feature.name,
         step.edge if step.up else None,
         None if step.up else step.edge,
-        points,
-        f"{feature.es}: {es} {won.format('punto' if points == 1 else 'puntos')}",
-        f"{feature.en}: {en} {won.format('point' if points == 1 else 'points')}",
+        step.points,
+        f"{feature.es}: {es} {won.format('punto' if step.points == 1 else 'puntos')}",
+        f"{feature.en}: {en} {won.format('point' if step.points == 1 else 'points')}",
     )

@@ -5,6 +5,7 @@ the printed card and the server that scores an application give the same points,
 decision. Platt's calibration is therefore folded into the points when a card is made.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -68,6 +69,17 @@ class Card(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         points = self.feature_points(columns)
         margin = self.scaling.log_odds(self.base_points + points.sum(axis=1))
         return margin, np.asarray(-points / self.scaling.factor, dtype=np.float64)
+
+    def varied(self, columns: Columns, places: Sequence[int], values: Sequence[Sequence[float]]) -> Floats:
+        """Margins of one row with one number at a time at other values, as ``Trees.varied``."""
+        own = self.feature_points(columns)[0].tolist()
+        whole = self.base_points + sum(own)
+        points = [
+            whole - own[place] + self.points[place][bin]
+            for place, of in zip(places, values, strict=True)
+            for bin in self.binnings[place].places(of)
+        ]
+        return self.scaling.log_odds(np.array(points, dtype=np.int64))
 
     def log_odds(self, margin: Floats) -> Floats:
         """The margin is log-odds already."""

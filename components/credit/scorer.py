@@ -85,6 +85,12 @@ class Scorer:
         return list(groups.values())
 
     @cached_property
+    def edges(self) -> list[tuple[list[float], list[float]]]:
+        """Edges of each feature where the engine parts rows, and the greatest float32 less than each: what trees can
+        tell from it."""
+        return [(edges, [_below(edge) for edge in edges]) for edges in self.engine.edges]
+
+    @cached_property
     def approved(self) -> Floats:
         """``reference`` in the order of the features."""
         return np.array([self.reference[feature.name] for feature in self.features])
@@ -125,6 +131,11 @@ class Scorer:
         for name, data in sorted(pack(self).items()):
             digest.update(f"{name} {len(data)}\n".encode() + data)
         return digest.hexdigest()[:12]
+
+
+def _below(edge: float) -> float:
+    below = np.float32(edge)
+    return float(below if below < edge else np.nextafter(below, np.float32(-np.inf)))
 
 
 class _Saved(Struct, forbid_unknown_fields=True, frozen=True):

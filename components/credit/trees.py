@@ -6,6 +6,7 @@ scikit-learn nor a pickle, and both families have the same exact TreeSHAP. What 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -175,6 +176,22 @@ class Trees:
         matrix = self.encoder.matrix(columns)
         margin = self._margin(matrix)
         return margin, self._explainer.parts(matrix, margin)
+
+    def varied(self, columns: Columns, places: Sequence[int], values: Sequence[Sequence[float]]) -> Floats:
+        """Margins of one row with one number at a time at other values: those that ``margin`` gives such rows.
+
+        Args:
+            columns: The row.
+            places: Places of the features that change, each of them a number.
+            values: Other values of each, ascending.
+
+        Returns:
+            One margin a value, in their order.
+        """
+        from components.credit.treeshap import varied_margins
+
+        tried = np.array([value for of in values for value in of]).clip(-_GREATEST, _GREATEST).astype(np.float32)
+        return varied_margins(self.nodes, self.encoder.matrix(columns)[0], places, list(map(len, values)), tried)
 
     def log_odds(self, margin: Floats) -> Floats:
         """Log-odds of bad at a margin."""

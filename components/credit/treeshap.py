@@ -13,6 +13,7 @@ a row adds up one line a block. Deep trees, whose tables would not fit into memo
 Every row is computed on its own and in the same order, so that a row has the same bits alone and in any batch.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,6 +71,69 @@ def _add_leaves(
         for tree in range(trees):
             total += value[at[tree]]
         margins[row] = total
+
+
+@njit(types.void(_f4, types.float32, _i4, _i4s, _f4, _f4, types.int64, _i4, _i4, _f4, _f4), cache=True, nogil=True)
+def _add_varied(
+    x: Matrix,
+    base: np.float32,
+    roots: Places,
+    questions: Places,
+    threshold: Matrix,
+    value: Matrix,
+    levels: int,
+    features: Places,
+    starts: Places,
+    values: Matrix,
+    margins: Matrix,
+) -> None:
+    """Margins of one row with one feature at a time at other values: the bits of ``_add_leaves``, but a tree is walked
+    again only for a feature that the row's own way asks for."""
+    trees = len(roots) - 1
+    first, end, waiting = np.empty(levels + 2, np.int32), np.empty(levels + 2, np.int32), np.empty(levels + 2, np.int32)
+    way, at = np.zeros((levels, trees), np.int32), roots[:trees].copy()
+    for level in range(levels):
+        for tree in range(trees):
+            node = at[tree]
+            feature = questions[node, _FEATURE]
+            given = x[feature]
+            right = np.int32(given >= threshold[node]) | (np.int32(given != given) & questions[node, _MISSING_RIGHT])
+            way[level, tree] = feature
+            at[tree] = questions[node, _LEFT] + right
+    asked = np.full(len(x), -1, np.int32)  # the last tree whose way asks for the feature
+    margins[:] = base
+    for tree in range(trees):
+        for level in range(levels):
+            asked[way[level, tree]] = tree
+        own = value[at[tree]]
+        for run in range(len(features)):
+            varied = features[run]
+            if asked[varied] != tree:
+                for place in range(starts[run], starts[run + 1]):
+                    margins[place] += own
+                continue
+            depth = 0
+            waiting[0], first[0], end[0] = roots[tree], starts[run], starts[run + 1]
+            while depth >= 0:
+                node, low, high = waiting[depth], first[depth], end[depth]
+                depth -= 1
+                while low < high and questions[node, _LEFT] != node:
+                    feature = questions[node, _FEATURE]
+                    if feature == varied:
+                        middle = low
+                        while middle < high and values[middle] < threshold[node]:
+                            middle += 1
+                        depth += 1
+                        waiting[depth], first[depth], end[depth] = questions[node, _LEFT] + 1, middle, high
+                        node, high = questions[node, _LEFT], middle
+                    else:
+                        given = x[feature]
+                        right = np.int32(given >= threshold[node]) | (
+                            np.int32(given != given) & questions[node, _MISSING_RIGHT]
+                        )
+                        node = questions[node, _LEFT] + right
+                for place in range(low, high):
+                    margins[place] += value[node]
 
 
 @njit(types.void(_i4, _i4s, _i4, _f4, _f8, _i4, _i4, _i4, _f8, _i4, _f8), cache=True, nogil=True)
@@ -262,6 +326,7 @@ def _add_tabulated(
     for tree in range(len(roots) - 1):
         largest = max(largest, roots[tree + 1] - roots[tree])
     answer, goes = np.empty(largest, np.int32), np.empty(largest, np.int32)
+    lines = np.empty(len(blocks), np.int32)
     for row in range(len(rows)):
         x, sums = rows[row], parts[row]
         for tree in range(len(roots) - 1):
@@ -288,10 +353,17 @@ def _add_tabulated(
                 if answers == 3:
                     left = questions[root, _LEFT] - start
                     case |= (answer[left] << (above + 1)) | (answer[left + 1] << (above + 2))
-                width = blocks[block, _WIDTH]
-                line, first = blocks[block, _LINE] + case * width, blocks[block, _INPUT]
-                for place in range(width):
-                    sums[inputs[first + place]] += table[line + place]
+                lines[block] = blocks[block, _LINE] + case * blocks[block, _WIDTH]
+        # the table is larger than a core's cache: lines that are read together are waited for together
+        touched = np.float32(0.0)
+        for block in range(len(blocks)):
+            touched = max(touched, table[lines[block]])
+        if touched == np.inf:
+            continue
+        for block in range(len(blocks)):
+            line, first = lines[block], blocks[block, _INPUT]
+            for place in range(blocks[block, _WIDTH]):
+                sums[inputs[first + place]] += table[line + place]
 
 
 @njit(types.void(_f4s, _i4, _i4s, _f4, _f4, _i4, _i4, _f8, _i4, _f8, _f8, _f8s), cache=True, nogil=True)
@@ -386,6 +458,27 @@ def margins(nodes: Nodes, rows: Matrix) -> Floats:
     found = np.empty(len(rows))
     _add_leaves(rows, nodes.base, nodes.roots, nodes.questions, nodes.threshold, nodes.value, nodes.levels, found)
     return found
+
+
+def varied_margins(nodes: Nodes, row: Matrix, features: Sequence[int], counts: Sequence[int], values: Matrix) -> Floats:
+    """Margins of one row with one feature at a time at other values: the bits of ``margins`` of such rows.
+
+    Args:
+        nodes: The trees.
+        row: Its inputs, NaN where missing, shape (features,).
+        features: The features.
+        counts: Number of values of each of them.
+        values: The values, feature after feature, ascending within each, none missing, shape (n,).
+
+    Returns:
+        One margin a value, shape (n,).
+    """
+    starts = np.zeros(len(features) + 1, np.int32)
+    np.cumsum(counts, out=starts[1:])
+    found = np.empty(len(values), np.float32)
+    asked = nodes.roots, nodes.questions, nodes.threshold, nodes.value, nodes.levels
+    _add_varied(row, nodes.base, *asked, np.array(features, np.int32), starts, values, found)
+    return found.astype(np.float64)
 
 
 @dataclass(frozen=True)

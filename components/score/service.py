@@ -62,7 +62,9 @@ MOST_BYTES = 8 * 1024 * 1024  # of a body: some 20,000 rows of 40 features
 _LATE = 0.0  # instead of the time at which a body was begun
 _ANSWER_SECONDS = 20.0  # for a request that waits for the worker
 _IDLE_SECONDS = 75  # of a connection without a whole request: longer than a proxy keeps one, which is 60 s for nginx
-_SHORT = 16 * 1024  # bytes of a body that is answered on the spot; a longer one must not hold up the others
+# Bytes of a body that is answered on the spot; a longer one, which takes milliseconds, must not hold up the others.
+_SHORT = 16 * 1024
+_SHORT_AT = {"POST /v1/score": 32 * 1024, "POST /v1/score:batch": 0}
 _MOST_WAITING = 256  # requests for the worker; more would only wait until they are too late
 _FLUSH_SECONDS = 0.2
 _CONNECTIONS = 4096
@@ -235,7 +237,7 @@ class Service:
         if place.route in _READY and (problem := self.spool.problem()):
             return refusal(503, problem, place.route)
         try:
-            if len(request.body) <= _SHORT and not request.path.startswith("/v1/score"):
+            if len(request.body) <= _SHORT_AT.get(place.route, _SHORT):
                 return answer_at(place, model, request)
             if self._waiting >= _MOST_WAITING:
                 return _busy("The scorer has too many requests waiting; ask again in a moment.", place.route)

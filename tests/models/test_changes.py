@@ -87,3 +87,19 @@ def test_missing_values_have_changes_too(scorer: Scorer, declined: pd.DataFrame)
 
 def _only(reason: Reason, feature: str) -> Reason:
     return msgspec.structs.replace(reason, changes=[change for change in reason.changes if change.feature == feature])
+
+
+def test_one_feature_at_other_values_scores_as_if_it_were_given_so(scorer: Scorer, declined: pd.DataFrame) -> None:
+    rng = np.random.default_rng(4)
+    numbers = [place for place, feature in enumerate(scorer.features) if feature.type == "number"]
+    for row in range(10):
+        values = [sorted([*rng.normal(0, 50, 6), *scorer.engine.edges[place][:4], 1e31]) for place in numbers]
+        told = scorer.engine.varied(declined.iloc[[row]], numbers, values)
+        given = pd.concat([declined.iloc[[row]]] * len(told), ignore_index=True)
+        at = 0
+        for place, of in zip(numbers, values, strict=True):
+            column = given[scorer.features[place].name].astype(float).to_numpy().copy()
+            column[at : at + len(of)] = of
+            given[scorer.features[place].name] = column
+            at += len(of)
+        np.testing.assert_array_equal(told, scorer.margin(given))
