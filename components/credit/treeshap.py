@@ -41,6 +41,14 @@ _i4, _i4s, _f4, _f4s, _f8, _f8s = (
 )
 
 
+@njit(types.int32(_f4, _i4s, _f4, types.int32), cache=True, nogil=True, inline="always")
+def _goes_right(x: Matrix, questions: Places, threshold: Matrix, node: np.int32) -> np.int32:
+    """1 where a row goes right at a node, 0 where left; 0 at a leaf."""
+    at = np.uint32(node)  # unsigned: no look for places counted from the end
+    given = x[np.uint32(questions[at, _FEATURE])]
+    return np.int32(given >= threshold[node]) | (np.int32(given != given) & questions[node, _MISSING_RIGHT])
+
+
 @njit(types.void(_f4s, types.float32, _i4, _i4s, _f4, _f4, types.int64, _f8), cache=True, nogil=True)
 def _add_leaves(
     rows: Matrix,
@@ -62,11 +70,7 @@ def _add_leaves(
         for _ in range(levels):
             for tree in range(trees):
                 node = at[tree]
-                given = x[questions[node, _FEATURE]]
-                right = np.int32(given >= threshold[node]) | (
-                    np.int32(given != given) & questions[node, _MISSING_RIGHT]
-                )
-                at[tree] = questions[node, _LEFT] + right
+                at[tree] = questions[node, _LEFT] + _goes_right(x, questions, threshold, node)
         total = base
         for tree in range(trees):
             total += value[at[tree]]
@@ -95,11 +99,8 @@ def _add_varied(
     for level in range(levels):
         for tree in range(trees):
             node = at[tree]
-            feature = questions[node, _FEATURE]
-            given = x[feature]
-            right = np.int32(given >= threshold[node]) | (np.int32(given != given) & questions[node, _MISSING_RIGHT])
-            way[level, tree] = feature
-            at[tree] = questions[node, _LEFT] + right
+            way[level, tree] = questions[node, _FEATURE]
+            at[tree] = questions[node, _LEFT] + _goes_right(x, questions, threshold, node)
     asked = np.full(len(x), -1, np.int32)  # the last tree whose way asks for the feature
     margins[:] = base
     for tree in range(trees):
@@ -118,8 +119,7 @@ def _add_varied(
                 node, low, high = waiting[depth], first[depth], end[depth]
                 depth -= 1
                 while low < high and questions[node, _LEFT] != node:
-                    feature = questions[node, _FEATURE]
-                    if feature == varied:
+                    if questions[node, _FEATURE] == varied:
                         middle = low
                         while middle < high and values[middle] < threshold[node]:
                             middle += 1
@@ -127,11 +127,7 @@ def _add_varied(
                         waiting[depth], first[depth], end[depth] = questions[node, _LEFT] + 1, middle, high
                         node, high = questions[node, _LEFT], middle
                     else:
-                        given = x[feature]
-                        right = np.int32(given >= threshold[node]) | (
-                            np.int32(given != given) & questions[node, _MISSING_RIGHT]
-                        )
-                        node = questions[node, _LEFT] + right
+                        node = questions[node, _LEFT] + _goes_right(x, questions, threshold, node)
                 for place in range(low, high):
                     margins[place] += value[node]
 
@@ -325,7 +321,7 @@ def _add_tabulated(
     largest = 0
     for tree in range(len(roots) - 1):
         largest = max(largest, roots[tree + 1] - roots[tree])
-    answer, goes = np.empty(largest, np.int32), np.empty(largest, np.int32)
+    goes = np.empty(largest, np.int32)
     lines = np.empty(len(blocks), np.int32)
     for row in range(len(rows)):
         x, sums = rows[row], parts[row]
@@ -333,26 +329,22 @@ def _add_tabulated(
             if block_from[tree] == block_from[tree + 1]:
                 continue
             start = roots[tree]
-            for node in range(start, roots[tree + 1]):
-                given = x[questions[node, _FEATURE]]
-                answer[node - start] = np.int32(given >= threshold[node]) | (
-                    np.int32(given != given) & questions[node, _MISSING_RIGHT]
-                )
             goes[0] = -1
             for place in range(upper_from[tree], upper_from[tree + 1]):
                 node = upper[place]
                 left = questions[node, _LEFT] - start
-                right = answer[node - start]
+                right = _goes_right(x, questions, threshold, node)
                 goes[left] = goes[node - start] & ~(right << slot[node])
                 goes[left + 1] = goes[node - start] & ~((1 - right) << slot[node])
             for block in range(block_from[tree], block_from[tree + 1]):
                 root, above, answers = blocks[block, _ROOT], blocks[block, _ABOVE], blocks[block, _ANSWERS]
                 case = goes[root - start] & ((1 << above) - 1)
                 if answers:
-                    case |= answer[root - start] << above
+                    case |= _goes_right(x, questions, threshold, root) << above
                 if answers == 3:
-                    left = questions[root, _LEFT] - start
-                    case |= (answer[left] << (above + 1)) | (answer[left + 1] << (above + 2))
+                    left = questions[root, _LEFT]
+                    case |= _goes_right(x, questions, threshold, left) << (above + 1)
+                    case |= _goes_right(x, questions, threshold, left + 1) << (above + 2)
                 lines[block] = blocks[block, _LINE] + case * blocks[block, _WIDTH]
         # the table is larger than a core's cache: lines that are read together are waited for together
         touched = np.float32(0.0)
@@ -363,7 +355,7 @@ def _add_tabulated(
         for block in range(len(blocks)):
             line, first = lines[block], blocks[block, _INPUT]
             for place in range(blocks[block, _WIDTH]):
-                sums[inputs[first + place]] += table[line + place]
+                sums[np.uint32(inputs[first + place])] += table[line + place]
 
 
 @njit(types.void(_f4s, _i4, _i4s, _f4, _f4, _i4, _i4, _f8, _i4, _f8, _f8, _f8s), cache=True, nogil=True)
@@ -395,10 +387,7 @@ def _add_walked(
                 continue
             start, end = roots[tree], roots[tree + 1]
             for node in range(start, end):
-                given = x[questions[node, _FEATURE]]
-                answer[node - start] = np.int32(given >= threshold[node]) | (
-                    np.int32(given != given) & questions[node, _MISSING_RIGHT]
-                )
+                answer[node - start] = _goes_right(x, questions, threshold, node)
             for point in range(len(points)):
                 product[0, point] = weights[point]
             for node in range(start + 1, end):
