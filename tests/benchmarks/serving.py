@@ -2,7 +2,8 @@
 
 All serve the same XGBoost model of 300 trees of depth 6 and 40 features, each from an environment of its own, with one
 process and one thread for the model. Runs are bounded and interleaved; what is printed is the best run of each (least
-disturbed) and the median. KServe's runtime is its SDK with the prediction of its xgbserver, which has no package.
+disturbed) and the median. An application with its raw history is answered with reasons, and with what would have to
+change where it is declined. KServe's runtime is its SDK with the prediction of its xgbserver, which has no package.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from load import Load, load, resident_mb
 from serving_models import application_request, bento_request, booster, infer_request, scorers, table
 
 from components.credit.registry import Package, promote, register
-from components.credit.scorer import save
+from components.credit.scorer import Scorer, save
 from components.credit.signing import new_key_pair
 from components.credit.store import Access, Store
 from pipelines.embedded import embedded_store
@@ -116,9 +117,11 @@ def _cases(folder: Path, stack: ExitStack) -> list[Case]:
     access = stack.enter_context(embedded_store(folder / "store"))
     store = Store(access)
     versions = {}
-    for family, scorer in scorers(columns, bad, bytes(boosted.save_raw("ubj"))).items():
+    models: dict[str, Scorer] = dict(scorers(columns, bad, bytes(boosted.save_raw("ubj"))).items())
+    models["approving"] = dataclasses.replace(models["xgboost"], cutoff=0.95)
+    for family, scorer in models.items():
         save(scorer, folder / family)
-        package = Package(scorer.version(), family, "2024-06-30", "benchmark", "ab" * 32, {}, {})
+        package = Package(scorer.version(), scorer.family, "2024-06-30", "benchmark", "ab" * 32, {}, {})
         manifest = register(store, folder / family, package, private)
         versions[family] = scorer.version()
         promote(store, scorer.version(), manifest)
@@ -136,7 +139,8 @@ def _cases(folder: Path, stack: ExitStack) -> list[Case]:
         ),
         Case("Quipu XGBoost", ours, row),
         Case("Quipu XGBoost, reasons", ours, explained),
-        Case("Quipu raw history, reasons", _with_path(ours, "/v1/score"), folder / "application.json"),
+        Case("Quipu raw history, approved", _with_path(servers["approving"], "/v1/score"), folder / "application.json"),
+        Case("Quipu raw history, declined", _with_path(ours, "/v1/score"), folder / "application.json"),
         Case("Quipu forest", servers["random_forest"], row),
         Case("Quipu forest, reasons", servers["random_forest"], explained),
         Case("Quipu scorecard", servers["scorecard"], row),

@@ -5,6 +5,7 @@ import itertools
 import random
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from components.credit.contract import TABLES, TIME, Field
 from components.credit.errors import ModelRefused
 from components.credit.features.expressions import Expressions
-from components.credit.features.history import History
+from components.credit.features.history import History, local_days
 from components.credit.features.query import application_schema, dictionary, tables
 from components.credit.features.recipe import Recipe
 from components.credit.mapping import Attribute, Rate
@@ -153,3 +154,21 @@ def test_sql_without_a_translation_refuses_the_model_in_one_sentence() -> None:
     translated = Expressions(lambda _node: None, itertools.count())
     with pytest.raises(ModelRefused, match=r"no translation for one application: MEDIAN\(1\)"):
         translated.value(sqlglot.parse_one("median(1)", dialect="duckdb"))
+
+
+@pytest.mark.parametrize("zone", ["America/Lima", "America/Recife", "America/Santiago", "UTC"])
+def test_a_time_falls_on_the_day_that_the_zone_says(zone: str) -> None:
+    local_day, known = local_days(zone), ZoneInfo(zone)
+    epoch = datetime.date(1970, 1, 1).toordinal()
+    # Recife's summer time of 2000 lasted seven days
+    moments = [datetime.datetime(2000, 9, 25, tzinfo=datetime.UTC) + hour * DAY / 48 for hour in range(48 * 60)]
+    moments += [
+        datetime.datetime(year, month, 1, 3, 59, tzinfo=datetime.UTC)
+        for year in range(1900, 2200, 9)
+        for month in (1, 4, 7)
+    ]
+    for moment in moments:
+        microseconds = (moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) // datetime.timedelta(
+            microseconds=1
+        )
+        assert local_day(microseconds) == moment.astimezone(known).toordinal() - epoch, moment

@@ -15,6 +15,7 @@ from components.credit.features.query import PRICED, check_currencies, dictionar
 from components.credit.features.recipe import Recipe
 
 Columns = Mapping[str, list[Any]]
+_APART = 5  # days; what is nearest in the time zone database are changes of seven days (Recife in 2000)
 _ENDLESS = 10**30  # microseconds; earlier and later than any time
 
 
@@ -111,8 +112,8 @@ def local_days(zone: str) -> Callable[[int], int]:
 
     first, last = ((datetime.date(year, 1, 1) - EPOCH).days - 1 for year in (FIRST_YEAR, LAST_YEAR + 2))
     starts, shifts = [], [offset(first)]
-    for day in range(first, last):
-        after = offset(day + 1)
+    for day in range(first, last, _APART):
+        after = offset(day + _APART)
         if after != shifts[-1]:
             starts.append(_change(offset, day, shifts[-1]))
             shifts.append(after)
@@ -129,8 +130,8 @@ def local_days(zone: str) -> Callable[[int], int]:
 
 
 def _change(offset: Callable[[int, int], int], day: int, before: int) -> int:
-    """The time, to the second, at which the shift of a zone changes within a day."""
-    least, most = 0, 86_400
+    """The time, to the second, at which the shift of a zone changes within some days."""
+    least, most = 0, _APART * 86_400
     while least < most:
         middle = (least + most) // 2
         if offset(day, middle) != before:
