@@ -16,6 +16,7 @@ from components.credit.calibration import Floats
 
 _NUMBERS = {"i": ">i1", "U": ">u1", "I": ">i2", "l": ">i4", "L": ">i8", "d": ">f4", "D": ">f8"}
 _CONSTANTS = {"T": True, "F": False, "Z": None}
+_GREATEST = np.finfo(np.float32).max
 # A document nests no deeper than learner, booster, model, trees, tree, tree_param.
 _DEEPEST = 16
 
@@ -30,8 +31,9 @@ class Nodes:
         features: Number of inputs.
         base: What the trees start from, a float32.
         roots: First node of each tree, and the number of nodes at the end, shape (trees + 1,).
-        questions: For each node the input that it reads, 1 where a missing value goes right, and its left child.
-        threshold: A row goes left below it.
+        questions: For each node the input that it asks for, its left child, and where the answer stands: the input
+            where a missing value goes left, the input plus ``features`` where it goes right.
+        threshold: A row goes left below it; infinite at a leaf only.
         parent: Parent, -1 at a root.
         value: What a leaf adds; 0 elsewhere.
         cover: Training weight of each node.
@@ -103,8 +105,8 @@ def _nodes(learner: dict[str, Any]) -> Nodes:
         features,
         _base(learner),
         np.append(place[first], len(order)).astype(np.int32),
-        np.column_stack([feature, missing_right, children]).astype(np.int32),
-        np.where(leaf, np.float32(np.inf), condition).astype(np.float32),
+        np.column_stack([feature, children, feature + features * missing_right]).astype(np.int32),
+        np.where(leaf, np.float32(np.inf), condition.clip(-_GREATEST, _GREATEST)).astype(np.float32),
         parent.astype(np.int32),
         np.where(leaf, condition, np.float32(0)).astype(np.float32),
         joined("sum_hessian", np.float64)[order],

@@ -32,10 +32,8 @@ _MOST_TABULATED = 8_000_000
 _MOST_BITS = 11
 # A branch that no training row went has no share; this keeps divisions finite and is lost in rounding.
 _LEAST_SHARE = 1e-30
-# Rows that go down a tree together.
-_ROWS = 64
 # Columns of a question and of a block.
-_FEATURE, _MISSING_RIGHT, _LEFT = 0, 1, 2
+_FEATURE, _LEFT, _ASKED = 0, 1, 2
 _ROOT, _ABOVE, _ANSWERS, _LINE, _INPUT, _WIDTH = 0, 1, 2, 3, 4, 5
 
 _i4, _i4s, _f4, _f4s, _f8, _f8s = (
@@ -43,12 +41,20 @@ _i4, _i4s, _f4, _f4s, _f8, _f8s = (
 )
 
 
+@njit(types.void(_f4, _f4), cache=True, nogil=True, inline="always")
+def _spread(row: Matrix, x: Matrix) -> None:
+    """A row twice: with missing values below all thresholds, then above them, so that one comparison is an answer."""
+    for place in range(len(row)):
+        missing = row[place] != row[place]
+        x[place] = -np.inf if missing else row[place]
+        x[len(row) + place] = np.inf if missing else row[place]
+
+
 @njit(types.int32(_f4, _i4s, _f4, types.int32), cache=True, nogil=True, inline="always")
 def _goes_right(x: Matrix, questions: Places, threshold: Matrix, node: np.int32) -> np.int32:
-    """1 where a row goes right at a node, 0 where left; 0 at a leaf."""
+    """1 where a row, as ``_spread`` leaves it, goes right at a node, 0 where left; 0 at a leaf."""
     at = np.uint32(node)  # unsigned: no look for places counted from the end
-    given = x[np.uint32(questions[at, _FEATURE])]
-    return np.int32(np.int32(given >= threshold[at]) | (np.int32(given != given) & questions[at, _MISSING_RIGHT]))
+    return np.int32(x[np.uint32(questions[at, _ASKED])] >= threshold[at])
 
 
 @njit(types.void(_f4s, types.float32, _i4, _i4s, _f4, _f4, types.int64, _f8), cache=True, nogil=True)
@@ -64,9 +70,9 @@ def _add_leaves(
 ) -> None:
     """Margin of each row, in float32, tree after tree, as XGBoost adds up."""
     trees = len(roots) - 1
-    at = np.empty(trees, np.int32)
+    at, x = np.empty(trees, np.int32), np.empty(2 * rows.shape[1], np.float32)
     for row in range(len(rows)):
-        x = rows[row]
+        _spread(rows[row], x)
         at[:] = roots[:trees]
         # all trees together, level by level: the reads of one tree do not wait for those of another
         for _ in range(levels):
@@ -79,36 +85,9 @@ def _add_leaves(
         margins[row] = total
 
 
-@njit(types.void(_f4s, types.float32, _i4, _i4s, _f4, _f4, types.int64, _f8), cache=True, nogil=True)
-def _add_leaves_of_many(
-    rows: Matrix,
-    base: np.float32,
-    roots: Places,
-    questions: Places,
-    threshold: Matrix,
-    value: Matrix,
-    levels: int,
-    margins: Floats,
-) -> None:
-    """The same as ``_add_leaves``, but many rows go down one tree together, whose nodes stay near."""
-    at, totals = np.empty(_ROWS, np.int32), np.empty(_ROWS, np.float32)
-    for first in range(0, len(rows), _ROWS):
-        count = min(_ROWS, len(rows) - first)
-        totals[:] = base
-        for tree in range(len(roots) - 1):
-            at[:] = roots[tree]
-            for _ in range(levels):
-                for row in range(count):
-                    node = at[row]
-                    at[row] = questions[node, _LEFT] + _goes_right(rows[first + row], questions, threshold, node)
-            for row in range(count):
-                totals[row] += value[at[row]]
-        margins[first : first + count] = totals[:count]
-
-
 @njit(types.void(_f4, types.float32, _i4, _i4s, _f4, _f4, types.int64, _i4, _i4, _f4, _f4), cache=True, nogil=True)
 def _add_varied(
-    x: Matrix,
+    row: Matrix,
     base: np.float32,
     roots: Places,
     questions: Places,
@@ -124,13 +103,14 @@ def _add_varied(
     again only for a feature that the row's own way asks for."""
     trees = len(roots) - 1
     first, end, waiting = np.empty(levels + 2, np.int32), np.empty(levels + 2, np.int32), np.empty(levels + 2, np.int32)
-    way, at = np.zeros((levels, trees), np.int32), roots[:trees].copy()
+    way, at, x = np.zeros((levels, trees), np.int32), roots[:trees].copy(), np.empty(2 * len(row), np.float32)
+    _spread(row, x)
     for level in range(levels):
         for tree in range(trees):
             node = at[tree]
             way[level, tree] = questions[node, _FEATURE]
             at[tree] = questions[node, _LEFT] + _goes_right(x, questions, threshold, node)
-    asked = np.full(len(x), -1, np.int32)  # the last tree whose way asks for the feature
+    asked = np.full(len(row), -1, np.int32)  # the last tree whose way asks for the feature
     margins[:] = base
     for tree in range(trees):
         for level in range(levels):
@@ -350,10 +330,11 @@ def _add_tabulated(
     largest = 0
     for tree in range(len(roots) - 1):
         largest = max(largest, roots[tree + 1] - roots[tree])
-    goes = np.empty(largest, np.int32)
+    goes, x = np.empty(largest, np.int32), np.empty(2 * rows.shape[1], np.float32)
     lines = np.empty(len(blocks), np.int32)
     for row in range(len(rows)):
-        x, sums = rows[row], parts[row]
+        _spread(rows[row], x)
+        sums = parts[row]
         for tree in range(len(roots) - 1):
             if block_from[tree] == block_from[tree + 1]:
                 continue
@@ -408,9 +389,11 @@ def _add_walked(
         if block_from[tree] == block_from[tree + 1]:
             largest = max(largest, roots[tree + 1] - roots[tree])
     answer, goes = np.empty(largest, np.int32), np.empty(largest, np.float64)
+    x = np.empty(2 * rows.shape[1], np.float32)
     product, inverse = np.empty((largest, len(points))), np.empty((largest, len(points)))
     for row in range(len(rows)):
-        x, sums = rows[row], parts[row]
+        _spread(rows[row], x)
+        sums = parts[row]
         for tree in range(len(roots) - 1):
             if block_from[tree] != block_from[tree + 1]:
                 continue
@@ -474,8 +457,7 @@ def margins(nodes: Nodes, rows: Matrix) -> Floats:
         rows: Inputs in row order, NaN where missing, shape (n, features).
     """
     found = np.empty(len(rows))
-    add = _add_leaves if len(rows) < _ROWS else _add_leaves_of_many
-    add(rows, nodes.base, nodes.roots, nodes.questions, nodes.threshold, nodes.value, nodes.levels, found)
+    _add_leaves(rows, nodes.base, nodes.roots, nodes.questions, nodes.threshold, nodes.value, nodes.levels, found)
     return found
 
 
