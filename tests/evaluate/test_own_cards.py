@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.credit.config import Config, Limits, Search
+from components.credit.config import Config, Limits
 from components.credit.dictionary import Feature
 from components.credit.progress import Progress
 from components.credit.scorer import Scorer
@@ -20,7 +20,7 @@ FEATURES = [
     Feature("late", "number", "late", "atraso", "loans", "late_payments"),
     Feature("debt", "number", "debt", "deuda", "bureau", "debt_level"),
 ]
-CONFIG = Config(search=Search(folds=2))
+CONFIG = Config()
 
 
 def _book(turned: bool, rows: int = 3_000) -> pd.DataFrame:
