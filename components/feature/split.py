@@ -48,7 +48,8 @@ def assign_samples(connection: duckdb.DuckDBPyConnection, config: Config, dated:
         dated: Whether the book has dates.
 
     Raises:
-        InputError: A book with dates is to be split at random without a reason, or holds no label or one class only.
+        InputError: A book with dates is to be split at random without a reason, or is of one day, or holds no label or
+            one class only.
     """
     _check_labels(connection)
     split = _split(connection, config, dated)
@@ -151,6 +152,11 @@ def _test_from(connection: duckdb.DuckDBPyConnection, share: float) -> datetime.
         SELECT decided_day, count(*) FROM labels WHERE label IN ('good', 'bad')
         GROUP BY decided_day ORDER BY decided_day
     """).fetchall()
+    if len(days) == 1:
+        raise InputError(
+            f"All applications with a known outcome were decided on {days[0][0]}, so that none can be tested out of "
+            "time; map applications.decided_at, or set split.kind to random with split.random_reason."
+        )
     total = sum(count for _, count in days)
     since, nearest = days[-1][0], float("inf")
     later = 0

@@ -120,6 +120,11 @@ def test_a_random_split_of_a_dated_book_needs_a_reason(assign: Assign):
     assert (split.kind, split.reason) == ("random grouped by borrower", "a comparison")
 
 
+def test_a_date_of_one_value_is_refused_and_says_what_to_set(assign: Assign):
+    with pytest.raises(InputError, match=r"decided on 2020-01-01, .* set split\.kind to random"):
+        assign(book(1, a_day=40), Config())
+
+
 def test_labels_of_one_class_or_none_are_refused(assign: Assign):
     with pytest.raises(InputError, match="None of the 1 applications has a known outcome"):
         assign([("a", "b", day(0), "unlabelled")], Config())
