@@ -1,5 +1,6 @@
 """Whether the split is honest: test rows that a classifier tells from training rows, and a random split beside."""
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,6 +33,10 @@ def test_a_classifier_tells_test_rows_that_moved_by_what_moved(sides: tuple[pd.D
     assert 0.9 < moved["auc_low"] < moved["auc"] < moved["auc_high"]
     assert (moved["features"][0], moved["n"]) == ("debt_to_income", len(training) + len(test))
     assert adversarial(training, test.head(10), FEATURES, 0.95, 1) is None
+    season = [msgspec.structs.replace(DEBT, cause="seasonality"), LATE, WALLET, SECTOR]
+    later = adversarial(training, test.assign(debt_to_income=test["debt_to_income"] + 3), season, 0.95, 1)
+    assert later is not None
+    assert later["auc"] < 0.6, "a season tells a young book's samples apart, and is no leak"
 
 
 def test_a_borrower_who_repeats_itself_does_not_tell_the_sides_apart(sides: tuple[pd.DataFrame, pd.DataFrame]):
