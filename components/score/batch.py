@@ -1,9 +1,11 @@
-"""Batch scoring: rows of ready features, batch after batch, to probability, points, band, proposal and reasons.
+"""Batch scoring: rows of ready features, batch after batch, to probability, points, band, proposal, rules and reasons.
 
-A batch is scored by the same calls as a request, so the same row gets the same bits. Two batches are worked on at a
-time, since the engines let other threads run; the answers come in order, and no more than a few batches are in memory.
+A batch is scored by the same calls as a request, so the same row gets the same bits and the same proposal. Two batches
+are worked on at a time, since the engines let other threads run; the answers come in order, and no more than a few
+batches are in memory.
 """
 
+import datetime
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -17,7 +19,10 @@ import pyarrow.parquet
 from components.credit.calibration import sigmoid
 from components.credit.dictionary import Feature
 from components.credit.errors import InputError
+from components.credit.features.history import local_days
+from components.credit.features.moments import EPOCH
 from components.credit.manifest import Manifest
+from components.credit.policy import in_force, policy
 from components.credit.progress import Progress
 from components.credit.reasons import reasons
 from components.credit.scorer import BANDS
@@ -33,6 +38,7 @@ SCORES = pa.schema(
         ("points", pa.int32()),
         ("band", pa.string()),
         ("proposal", pa.string()),
+        ("rules", pa.list_(pa.string())),
         ("reasons", pa.list_(pa.string())),
         ("model", pa.string()),
     ]
@@ -58,16 +64,17 @@ def score_features(
         Manifest of the dataset ``scores``, one file a file of the features; and how the scores are spread.
 
     Raises:
-        InputError: The table lacks an input of the model.
+        InputError: The table lacks an input of the model or of its rules.
         StoreError: The store does not answer.
     """
     table = features.tables["features"]
-    for name in model.features:
+    taken = [*model.features, *model.rule_columns]
+    for name in taken:
         if name not in table.columns:
             raise InputError(
                 f"The features {features.prefix} lack '{name}', which model {model.version} takes; make them again."
             )
-    columns = ["application_id", *model.features]
+    columns = ["application_id", *(["decided_at"] if model.rules else []), *taken]
     tally = Tally(model.version)
     with tempfile.TemporaryDirectory(prefix="quipu-score-") as name:
         folder = Path(name) / "scores"
@@ -89,7 +96,7 @@ def scores(model: Model, batches: Iterable[pa.RecordBatch], explain: bool = True
 
     Args:
         model: The model that answers.
-        batches: ``application_id`` and the model's inputs.
+        batches: ``application_id``, the model's inputs and, where it has hard rules, their columns and ``decided_at``.
         explain: Whether each row gets its reasons; they are null where not.
     """
     pending: deque[Future[pa.RecordBatch]] = deque()
@@ -110,7 +117,8 @@ def score_batch(model: Model, batch: pa.RecordBatch, explain: bool = True) -> pa
     log_odds = scorer.log_odds(margin)
     probability, points = sigmoid(log_odds), scorer.scaling.whole_points(log_odds)
     band = np.searchsorted(scorer.bands, probability, side="left").astype(np.int8)
-    declined = (probability > scorer.cutoff).astype(np.int8)
+    rules = _rules(model, batch)
+    declined = np.array([bool(codes) for codes in rules]) | (probability > scorer.cutoff)
     given = pa.nulls(rows, pa.list_(pa.string()))
     if contributions is not None:
         given = _lists(codes_of(reasons(scorer, columns, contributions, REASONS, margin)), rows)
@@ -120,12 +128,30 @@ def score_batch(model: Model, batch: pa.RecordBatch, explain: bool = True) -> pa
             pa.array(probability),
             pa.array(points.astype(np.int32)),
             pa.DictionaryArray.from_arrays(band, BANDS).cast(pa.string()),
-            pa.DictionaryArray.from_arrays(declined, _PROPOSALS).cast(pa.string()),
+            pa.DictionaryArray.from_arrays(declined.astype(np.int8), _PROPOSALS).cast(pa.string()),
+            pa.array(rules, pa.list_(pa.string())),
             given,
             pa.repeat(model.version, rows),
         ],
         schema=SCORES,
     )
+
+
+def _rules(model: Model, batch: pa.RecordBatch) -> list[list[str]]:
+    """Codes of the hard rules that decline each row and hold on the day of its decision."""
+    codes: list[list[str]] = [[] for _ in range(batch.num_rows)]
+    if not model.rules or model.recipe is None:
+        return codes
+    values = {rule.column: np.asarray(batch.column(rule.column), dtype=np.float64) for rule in model.rules}
+    local_day = local_days(model.recipe.time_zone)
+    days = np.array([local_day(moment) for moment in batch.column("decided_at").cast(pa.int64()).to_pylist()])
+    for day in np.unique(days).tolist():
+        rows = np.flatnonzero(days == day)
+        holding = in_force(model.rules, EPOCH + datetime.timedelta(days=day))
+        of_day = policy({rule.column: values[rule.column][rows] for rule in holding}, holding)
+        for row, found in zip(rows.tolist(), of_day, strict=bool(holding)):
+            codes[row] = found
+    return codes
 
 
 def _column(column: pa.Array, feature: Feature) -> np.ndarray:

@@ -126,6 +126,11 @@ class Model:
         return released_rules(self.package.decision)
 
     @cached_property
+    def rule_columns(self) -> list[str]:
+        """Features that the rules look at and the model does not take."""
+        return list(dict.fromkeys(rule.column for rule in self.rules if rule.column not in self.features))
+
+    @cached_property
     def metadata(self) -> bytes:
         """Its metadata in the Open Inference Protocol (JSON)."""
         return msgspec.json.encode(
@@ -162,7 +167,7 @@ def load_model(store: Store, version: str, verify_key: str) -> Model:
     package, scorer = fetch(store, version, verify_key)
     recipe = _recipe(scorer, version)
     names = [feature.name for feature in scorer.features]
-    names += [rule.column for rule in released_rules(package.decision) if rule.column not in names]
+    names += [rule.column for rule in released_rules(package.decision)]
     model = Model(package, scorer, recipe, History(recipe, names) if recipe else None)
     _try_out(model)
     return model

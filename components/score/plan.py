@@ -11,14 +11,14 @@ MOST_TASKS = 8
 
 
 def inputs_of(model: Model) -> ModelInputs:
-    """What a model takes.
+    """What a model takes, and what the rules that it was released with look at.
 
     Raises:
         InputError: It takes ready features only, so that no table of a lender can be scored by it.
     """
     if model.recipe is None:
         raise InputError(f"Model {model.version} takes ready features only; train one on the lender's tables.")
-    return ModelInputs(model.version, list(model.features), model.recipe)
+    return ModelInputs(model.version, [*model.features, *model.rule_columns], model.recipe)
 
 
 def groups(partitions: int) -> list[str]:

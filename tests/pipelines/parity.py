@@ -56,19 +56,21 @@ def compare(run: Path, store: Store, verify_key: str, most: int) -> Iterator[Com
 
 
 def _differences(model: Model, table: pa.Table, documents: dict[str, bytes]) -> Iterator[tuple[str, object, object]]:
-    wanted = ["application_id", *(feature.name for feature in model.scorer.features)]
+    wanted = ["application_id", "decided_at", *model.features, *model.rule_columns]
     (batch,) = table.select(wanted).to_batches()
     for row in score_batch(model, batch).to_pylist():
         name = row["application_id"]
         told = answer(model, Request("POST", "/v1/score", documents[name]))
         asked = json.loads(told.body)
-        batched = (row["probability"], row["points"], row["band"], row["reasons"])
+        batched = tuple(row[name] for name in ("probability", "points", "band", "proposal", "rules", "reasons"))
         served: object = asked
         if told.status == 200:
             codes = [
                 reason["feature"] if reason["cause"] == "attribute" else reason["cause"] for reason in asked["reasons"]
             ]
-            served = (asked["probability"], asked["points"], asked["band"], codes)
+            rules = [rule["code"] for rule in asked["rules"]]
+            plainly = (asked[name] for name in ("probability", "points", "band", "proposal"))
+            served = (*plainly, rules, codes)
         if batched != served:
             yield name, batched, served
 

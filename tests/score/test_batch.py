@@ -1,12 +1,16 @@
+import dataclasses
+import datetime
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from components.credit import drift
+from components.credit.contract import TIME
 from components.credit.errors import InputError
 from components.credit.manifest import Manifest
 from components.credit.progress import Progress
@@ -142,3 +146,29 @@ def test_the_plan_says_what_the_model_takes(model: Model) -> None:
     assert planned.version == model.version
     assert planned.features == list(model.features)
     assert planned.recipe == model.recipe
+
+
+def test_hard_rules_decline_on_the_days_on_which_they_hold(mixed: Model) -> None:
+    rule = {"code": "large", "column": "amount", "above": 5000.0, "en": "Too large", "es": "Muy alto"}
+    later = rule | {"code": "later", "column": "bureau_lenders", "above": 4.0, "valid_from": "2024-07-01"}
+    package = msgspec.structs.replace(mixed.package, decision={"rule": {"policy": [rule, later]}})
+    model = dataclasses.replace(mixed, package=package)
+    assert set(inputs_of(model).features) == {*model.features, "amount", "bureau_lenders"}
+    rows = rows_for(model, 4).drop_columns([name for name in ("amount", "bureau_lenders") if name in model.features])
+    # in Lima the third was decided on 30 June
+    decided = pa.array(
+        [
+            datetime.datetime(2024, month, 1, hour, tzinfo=datetime.UTC)
+            for month, hour in ((6, 15), (7, 15), (7, 3), (7, 6))
+        ],
+        TIME,
+    )
+    rows = rows.append_column("amount", pa.array([9000.0, 9000.0, None, 10.0]))
+    rows = rows.append_column("bureau_lenders", pa.array([6.0, 6.0, 6.0, None])).append_column("decided_at", decided)
+    (batch,) = rows.combine_chunks().to_batches()
+    scored = score_batch(model, batch).to_pylist()
+    assert [row["rules"] for row in scored] == [["large"], ["large", "later"], [], []]
+    assert [row["proposal"] for row in scored[:2]] == ["decline", "decline"]
+    free = score_batch(mixed, batch).to_pylist()
+    assert [row["rules"] for row in free] == [[]] * 4
+    assert [row["proposal"] for row in scored[2:]] == [row["proposal"] for row in free[2:]]

@@ -37,7 +37,7 @@ class ModelInputs(Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         version: The model.
-        features: Names of its inputs, in order.
+        features: Names of its inputs, in order, and of what its release's hard rules look at besides.
         recipe: How they are made.
     """
 
