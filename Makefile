@@ -58,8 +58,9 @@ build/peers/%/.ready: tests/benchmarks/peers/%.txt
 	build/peers/$*/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
 	@touch $@
 
-benchmark-serving: $(READY) $(SERVING_PEERS:%=build/peers/%/.ready) ## Requests a second of the scorer beside KServe, MLServer and BentoML
+benchmark-serving: $(READY) $(SERVING_PEERS:%=build/peers/%/.ready) ## Requests a second of the scorer beside KServe, MLServer and BentoML, and its latency while models change
 	@$(BIN)/python tests/benchmarks/serving.py
+	@$(BIN)/python tests/benchmarks/switching.py
 
 benchmark-batch: $(READY) ## Seconds and memory of batch scoring beside pandas with XGBoost, on 5 million rows
 	@$(BIN)/python tests/benchmarks/batch.py

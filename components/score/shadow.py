@@ -1,7 +1,6 @@
 """A challenger that scores beside the champion: it is asked the same, tells nobody, and its answers are kept."""
 
 import queue
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -17,8 +16,6 @@ from components.score.routes import Place, answer_at
 from components.score.spool import Spool, SpoolError
 
 _MOST_WAITING = 256
-# How long the challenger may hold the interpreter while a request waits for it; usual are 5 ms.
-_SWITCH_SECONDS = 0.0002
 
 
 class Shadow:
@@ -33,7 +30,6 @@ class Shadow:
         self.model, self._spool = model, spool
         self._waiting: queue.Queue[tuple[Place, Request] | None] = queue.Queue(_MOST_WAITING)
         self._thread = threading.Thread(target=self._work, name="shadow", daemon=True)
-        sys.setswitchinterval(_SWITCH_SECONDS)
         self._thread.start()
 
     def offer(self, place: Place, request: Request) -> None:

@@ -126,10 +126,10 @@ def _cases(folder: Path, stack: ExitStack) -> list[Case]:
         versions[family] = scorer.version()
         promote(store, scorer.version(), manifest)
     servers = {
-        family: stack.enter_context(_started(f"Quipu {family}", *_scorer(folder, access, public, version)))
+        family: stack.enter_context(started(f"Quipu {family}", *scorer_command(folder, access, public, version)))
         for family, version in versions.items()
     }
-    peers = {name: stack.enter_context(_started(name, *_peer(name, folder, model))) for name in _PEER}
+    peers = {name: stack.enter_context(started(name, *_peer(name, folder, model))) for name in _PEER}
     row, explained = folder / "row.json", folder / "explained.json"
     ours = servers["xgboost"]
     return [
@@ -151,8 +151,8 @@ def _cases(folder: Path, stack: ExitStack) -> list[Case]:
 Command = tuple[list[str], dict[str, str], int, str, str]
 
 
-def _scorer(folder: Path, access: Access, verify_key: str, version: str) -> Command:
-    """Command, environment, port, path of readiness and of a row."""
+def scorer_command(folder: Path, access: Access, verify_key: str, version: str) -> Command:
+    """Command, environment, port, path of readiness and of a row; an empty version follows the champion pointer."""
     port = _free_port()
     environment = {
         "QUIPU_STORE_ENDPOINT": access.endpoint,
@@ -200,9 +200,10 @@ def _peer(name: str, folder: Path, model: Path) -> Command:
 
 
 @contextmanager
-def _started(
+def started(
     name: str, command: list[str], environment: dict[str, str], port: int, ready: str, path: str
 ) -> Iterator[Server]:
+    """A server that runs until the end."""
     print(f"starting {name}", file=sys.stderr, flush=True)
     log = Path(tempfile.gettempdir()) / f"quipu-benchmark-{port}.log"
     began = time.monotonic()
