@@ -80,9 +80,9 @@ class Limits(Struct, forbid_unknown_fields=True, frozen=True):
         single_feature_auc: AUC from which a single feature is held to be a leak.
         repeated_rows_share: Greatest share of applications whose features all repeat another's.
         adversarial_auc: AUC from which a classifier that tells test from training rows by the models' inputs is held to
-            have found a clock among them, such as a number given in order of time. Out of time, honest inputs tell
-            them too, by histories that grow and by seasons: .986 on the synthetic book, with a year's embargo, .65 on
-            SuperLender; on random splits about .5.
+            have found a clock among them, such as a number given in order of time. Seasons are left out. Out of
+            time, honest inputs tell them too, by histories that grow: .976 on the synthetic book with a year's
+            embargo, .65 on SuperLender; on random splits about .5.
         leakage_reason: Why a run goes on although a leak was found; it is kept in the report.
         approval_ratio: Least ratio of a protected group's approval rate to that of the attribute's largest group; a
             run stops where a group is below it beyond chance. Null only reports.

@@ -148,9 +148,10 @@ def _rules(model: Model, batch: pa.RecordBatch) -> list[list[str]]:
     for day in np.unique(days).tolist():
         rows = np.flatnonzero(days == day)
         holding = in_force(model.rules, EPOCH + datetime.timedelta(days=day))
-        of_day = policy({rule.column: values[rule.column][rows] for rule in holding}, holding)
-        for row, found in zip(rows.tolist(), of_day, strict=bool(holding)):
-            codes[row] = found
+        if holding:
+            of_day = policy({rule.column: values[rule.column][rows] for rule in holding}, holding)
+            for row, found in zip(rows.tolist(), of_day, strict=True):
+                codes[row] = found
     return codes
 
 
