@@ -94,29 +94,31 @@ def main() -> None:
     arguments.add_argument("--system", nargs="*", help="systems to run (default all)")
     asked = arguments.parse_args()
     described = yaml.safe_load(asked.sets.read_text())
-    rows: list[dict[str, Any]] = []
+    kept = ROOT / "build" / "benchmarks" / "quality.json"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    known = json.loads(kept.read_text()) if kept.exists() else []
+    rows = {(row["set"], row["family"], row["system"]): row for row in known}
     for name in asked.only or described:
         found = read_set(name, described[name], asked.data)
         for (family, system), fit in systems().items():
             if asked.system and system not in asked.system:
                 continue
+            rows.pop((name, family, system), None)
             began = time.monotonic()
             try:
                 row = {"set": name, "family": family, "system": system, **figures(found, fit)}
-            except subprocess.CalledProcessError as error:
-                reason = (error.stderr.strip().splitlines() or ["no reason given"])[-1]
+            except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+                reason = ((error.stderr or "").strip().splitlines() or [str(error)])[-1]
                 print(f"{name} {family} {system}: failed on this set: {reason}", file=sys.stderr, flush=True)
                 continue
-            print(
-                f"{name} {family} {system}: {row['auc']}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True
-            )
-            rows.append(row)
-    table = as_markdown(rows) + "\n\n" + against_peers(rows)
+            seconds = time.monotonic() - began
+            print(f"{name} {family} {system}: {row['auc']}, {seconds:.0f} s", file=sys.stderr, flush=True)
+            rows[name, family, system] = row
+            kept.write_text(json.dumps(list(rows.values()), indent=2) + "\n")
+    ordered = sorted(rows.values(), key=lambda row: (row["set"], row["family"], -row["auc"]))
+    table = as_markdown(ordered) + "\n\n" + against_peers(ordered)
     print(table)
-    for ending, text in (("json", json.dumps(rows, indent=2)), ("md", table)):
-        path = ROOT / "build" / "benchmarks" / f"quality.{ending}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n")
+    kept.with_suffix(".md").write_text(table + "\n")
 
 
 def systems() -> dict[tuple[str, str], Fit]:
@@ -256,11 +258,9 @@ def _peer(peer: str, found: Set, train: Integers, test: Integers) -> Floats:
 
 
 def as_markdown(rows: list[dict[str, Any]]) -> str:
-    """The table, in order of set, family and AUC."""
+    """The table."""
     lines = ["| set | family | system | AUC | sd | KS | Brier | slope |", "|---|---|---|---|---|---|---|---|"]
-    names = list(dict.fromkeys(str(row["set"]) for row in rows))
-    ranked = sorted(rows, key=lambda row: (names.index(str(row["set"])), str(row["family"]), -float(str(row["auc"]))))
-    for row in ranked:
+    for row in rows:
         shown = "**quipu**" if row["system"] == "quipu" else row["system"]
         lines.append(
             f"| {row['set']} | {row['family']} | {shown} | {row['auc']:.4f} | {row['auc_sd']:.4f} | {row['ks']:.3f} "
