@@ -2,7 +2,10 @@
 
 Immutable data, one pointer: a dataset's files lie below a prefix that names their content, its manifest is written
 last and only once (``If-None-Match: *``), and a pointer moves only from the value that its mover read (``If-Match``).
+Arrow's modules for files are imported where tables are read: a scorer, which reads none, is spared their 30 MB.
 """
+
+from __future__ import annotations
 
 import hashlib
 import os
@@ -12,18 +15,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache, cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import minio
-import pyarrow.dataset
-import pyarrow.fs
-import pyarrow.parquet
 import urllib3
 from minio.error import MinioException, S3Error
 
 from components.credit.errors import InputError, QuipuError, StoreError
 from components.credit.manifest import Manifest, Part, TableParts, decode, encode, identity
+
+if TYPE_CHECKING:
+    import pyarrow.dataset
+    import pyarrow.fs
 
 LANDING_BUCKET = "quipu-landing"
 DATA_BUCKET = "quipu-data"
@@ -35,10 +40,6 @@ MANIFEST = "MANIFEST.json"
 # A store that is away is given up after about 4 s, one that hangs after about 2 minutes.
 _CONNECT_SECONDS, _ANSWER_SECONDS = 5, 30
 _RETRIES = urllib3.Retry(total=4, backoff_factor=0.3, status_forcelist=(500, 502, 503, 504))
-# Without this, pyarrow fetches a whole file ahead of its reader, however large.
-_PARQUET = pyarrow.dataset.ParquetFileFormat(
-    default_fragment_scan_options=pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False)
-)
 _BATCH_ROWS = 262_144
 _T = TypeVar("_T")
 
@@ -112,16 +113,22 @@ class Store:
             secure=access.secure,
             http_client=self._http,
         )
-        self.files = pyarrow.fs.S3FileSystem(
-            access_key=access.access_key,
-            secret_key=access.secret_key,
-            endpoint_override=access.endpoint,
-            scheme="https" if access.secure else "http",
-            region=access.region,
+
+    @cached_property
+    def files(self) -> pyarrow.fs.S3FileSystem:
+        """The store as pyarrow reads and writes files."""
+        from pyarrow.fs import AwsDefaultS3RetryStrategy, S3FileSystem
+
+        return S3FileSystem(
+            access_key=self.access.access_key,
+            secret_key=self.access.secret_key,
+            endpoint_override=self.access.endpoint,
+            scheme="https" if self.access.secure else "http",
+            region=self.access.region,
             connect_timeout=_CONNECT_SECONDS,
             request_timeout=_ANSWER_SECONDS,
             # A scan reads ahead: with longer waits between tries, a process would outlive its dead store by minutes.
-            retry_strategy=pyarrow.fs.AwsDefaultS3RetryStrategy(max_attempts=4),
+            retry_strategy=AwsDefaultS3RetryStrategy(max_attempts=4),
         )
 
     def make_buckets(self) -> None:
@@ -217,12 +224,15 @@ class Store:
 
     def partitions(self, manifest: Manifest, name: str, index: int | None) -> pyarrow.dataset.Dataset:
         """As ``table``, but only the ``index``-th partition of borrowers where one is given."""
+        from pyarrow.dataset import FileSystemDataset
+
+        parquet = _parquet()
         with self.scanning():
             fragments = [
-                _PARQUET.make_fragment(path, filesystem=self.files, file_size=part.bytes)
+                parquet.make_fragment(path, filesystem=self.files, file_size=part.bytes)
                 for path, part in self._files(manifest, name, index)
             ]
-            return pyarrow.dataset.FileSystemDataset(fragments, fragments[0].physical_schema, _PARQUET, self.files)
+            return FileSystemDataset(fragments, fragments[0].physical_schema, parquet, self.files)
 
     def batches(
         self, manifest: Manifest, name: str, index: int | None, columns: list[str], rows: int = _BATCH_ROWS
@@ -231,9 +241,11 @@ class Store:
 
         A dataset's own scan may run ahead of a slow reader by a gigabyte.
         """
+        from pyarrow.parquet import ParquetFile
+
         with self.scanning():
             for path, _ in self._files(manifest, name, index):
-                with pyarrow.parquet.ParquetFile(self.files.open_input_file(path), pre_buffer=False) as file:
+                with ParquetFile(self.files.open_input_file(path), pre_buffer=False) as file:
                     for batch in file.iter_batches(rows, columns=columns):
                         yield batch.select(columns)
 
@@ -241,11 +253,13 @@ class Store:
         """The files of a table or of one partition, which must be there as the manifest says."""
         if name not in manifest.tables:
             raise StoreError(f"The dataset {manifest.prefix} has no table '{name}'.")
+        from pyarrow.fs import FileType
+
         parts = manifest.tables[name].parts
         chosen = parts if index is None else [parts[index]]
         paths = [f"{manifest.bucket}/{manifest.prefix}/{part.path}" for part in chosen]
         for part, found in zip(chosen, self.files.get_file_info(paths), strict=True):
-            if found.type is not pyarrow.fs.FileType.File or found.size != part.bytes:
+            if found.type is not FileType.File or found.size != part.bytes:
                 raise StoreError(
                     f"{found.path} is gone from the store or no longer as it was written; run its stage again."
                 )
@@ -317,15 +331,25 @@ def write_manifest(path: str, manifest: Manifest) -> None:
     Path(path).write_bytes(encode(manifest))
 
 
+@cache
+def _parquet() -> pyarrow.dataset.ParquetFileFormat:
+    """Parquet, read as it is asked for: pyarrow would fetch a whole file ahead of its reader, however large."""
+    from pyarrow.dataset import ParquetFileFormat, ParquetFragmentScanOptions
+
+    return ParquetFileFormat(default_fragment_scan_options=ParquetFragmentScanOptions(pre_buffer=False))
+
+
 def _table_parts(folder: Path) -> TableParts:
+    from pyarrow.parquet import read_metadata, read_schema
+
     files = sorted(folder.glob("part-*.parquet"))
     parts = []
     for file in files:
         with file.open("rb") as opened:
             sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
-        rows = pyarrow.parquet.read_metadata(file).num_rows
+        rows = read_metadata(file).num_rows
         parts.append(Part(f"{folder.name}/{file.name}", sha256, file.stat().st_size, rows))
-    schema = pyarrow.parquet.read_schema(files[0])
+    schema = read_schema(files[0])
     return TableParts(sum(part.rows for part in parts), {field.name: str(field.type) for field in schema}, parts)
 
 

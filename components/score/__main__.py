@@ -7,6 +7,7 @@ QUIPU_SPOOL*         where decisions wait for the store (see ``components.score.
 QUIPU_AUTH_*         who may ask (see there too)
 """
 
+import gc
 import sys
 
 from components.credit.errors import QuipuError
@@ -16,6 +17,7 @@ from components.score.lean import leave_out
 def main() -> None:
     """Serve until stopped; a problem is one sentence on standard error and exit code 1."""
     leave_out()
+    gc.disable()  # of what a start makes most stays; the service looks through it once before it answers
 
     from components.credit.store import access_from_environment, secret
     from components.score.service import serve

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-import pyarrow.parquet
 from msgspec import Meta, Struct
 
 from components.credit.errors import QuipuError
@@ -119,7 +118,9 @@ def _is_known(decision: str, store: Store, spool: Path) -> bool:
 
 
 def _ids(parquet: bytes) -> set[str]:
-    return set(pyarrow.parquet.read_table(io.BytesIO(parquet), columns=["id"])["id"].to_pylist())
+    from pyarrow.parquet import read_table
+
+    return set(read_table(io.BytesIO(parquet), columns=["id"])["id"].to_pylist())
 
 
 def _spooled(folder: Path) -> Iterator[bytes]:

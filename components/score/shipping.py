@@ -21,7 +21,6 @@ import sys
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet
 
 from components.credit.errors import QuipuError
 from components.credit.store import AUDIT_BUCKET, Store, access_from_environment
@@ -83,6 +82,8 @@ def ship(folder: Path, store: Store) -> int:
 
 def parquet_of(decisions: list[Decision]) -> bytes:
     """Decisions as Parquet of ``SCHEMA``."""
+    from pyarrow.parquet import write_table
+
     rows = [(decision, row) for decision in decisions for row in range(len(decision.probability))]
     columns = {
         "id": [decision.id for decision, _ in rows],
@@ -98,7 +99,7 @@ def parquet_of(decisions: list[Decision]) -> bytes:
         columns[name] = [getattr(decision, name) or None for decision, _ in rows]
     table = pa.table([pa.array(columns[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
     written = io.BytesIO()
-    pyarrow.parquet.write_table(table, written, compression="zstd")
+    write_table(table, written, compression="zstd")
     return written.getvalue()
 
 

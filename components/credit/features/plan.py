@@ -133,14 +133,13 @@ class Plan:
             read.append(join.args["on"])
             self._want(step.sources[join.this.alias_or_name], [])
         self._want(next(iter(step.sources.values())), [])
+        found: dict[str, list[str]] = {}
         for column in (column for node in read for column in node.find_all(exp.Column)):
-            if column.name in _CONSTANT:
-                continue
-            alias = self._place(step, column)
-            if not alias:
-                self._want(name, [column.name])
-            else:
-                self._want(step.sources[alias], [column.name])
+            if column.name not in _CONSTANT:
+                alias = self._place(step, column)
+                found.setdefault(step.sources[alias] if alias else name, []).append(column.name)
+        for source, names in found.items():
+            self._want(source, names)
 
     def _joins(self, step: Step) -> list[exp.Join]:
         """Its joins, without those of which nothing is wanted and which leave no row out."""
