@@ -25,6 +25,7 @@ from components.credit.rows import Rows
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
 
+    from components.credit.ranks import Ranked
     from components.credit.treeshap import Explainer
 
 Matrix = NDArray[np.float32]
@@ -79,13 +80,12 @@ class Encoder(Struct, frozen=True, forbid_unknown_fields=True):
         """Rows for the trees in row order, shape (n, features), NaN where missing."""
         if isinstance(columns, Rows):  # numbers, in the model's order already
             return np.maximum(np.minimum(columns.matrix, _GREATEST), -_GREATEST).astype(np.float32)
-        values = np.empty((len(columns[self.columns[0].feature]), len(self.columns)))
+        values = np.empty((len(columns[self.columns[0].feature]), len(self.columns)), np.float32)
         for place, column in enumerate(self.columns):
             given = columns[column.feature]
-            values[:, place] = given if column.levels is None else column.levels.ranks(given)
-        np.minimum(values, _GREATEST, out=values)
-        np.maximum(values, -_GREATEST, out=values)
-        return values.astype(np.float32)
+            known = np.asarray(given, np.float64) if column.levels is None else column.levels.ranks(given)
+            values[:, place] = np.clip(known, -_GREATEST, _GREATEST)
+        return values
 
 
 def fit_encoder(
@@ -201,9 +201,19 @@ class Trees:
 
     def _margin(self, matrix: Matrix) -> Floats:
         # numba takes 0.3 s to import, and a scorer of a scorecard never needs it
+        from components.credit.ranks import TOGETHER
+
+        if len(matrix) >= TOGETHER and self._ranked is not None:
+            return self._ranked.margins(matrix)
         from components.credit.treeshap import margins
 
         return margins(self.nodes, matrix)
+
+    @cached_property
+    def _ranked(self) -> Ranked | None:
+        from components.credit.ranks import ranked
+
+        return ranked(self.nodes)
 
     @cached_property
     def _explainer(self) -> Explainer:

@@ -1,7 +1,7 @@
 """Batch scoring: rows of ready features, batch after batch, to probability, points, band, proposal, rules and reasons.
 
 A batch is scored by the same calls as a request, so the same row gets the same bits and the same proposal. Two batches
-are worked on at a time, since the engines let other threads run; the answers come in order, and no more than a few
+are worked on at a time, since the engines let other threads run; the answers come in order, and no more than three
 batches are in memory.
 """
 
@@ -43,7 +43,7 @@ SCORES = pa.schema(
         ("model", pa.string()),
     ]
 )
-BATCH_ROWS = 32_768
+BATCH_ROWS = 8192
 _THREADS = 2
 _PROPOSALS = ("approve", "decline")
 
@@ -103,7 +103,7 @@ def scores(model: Model, batches: Iterable[pa.RecordBatch], explain: bool = True
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="score") as pool:
         for batch in batches:
             pending.append(pool.submit(score_batch, model, batch, explain))
-            if len(pending) > _THREADS:
+            if len(pending) == _THREADS:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
@@ -139,7 +139,7 @@ def score_batch(model: Model, batch: pa.RecordBatch, explain: bool = True) -> pa
 
 def _rules(model: Model, batch: pa.RecordBatch) -> list[list[str]]:
     """Codes of the hard rules that decline each row and hold on the day of its decision."""
-    codes: list[list[str]] = [[] for _ in range(batch.num_rows)]
+    codes: list[list[str]] = [[]] * batch.num_rows
     if not model.rules or model.recipe is None:
         return codes
     values = {rule.column: np.asarray(batch.column(rule.column), dtype=np.float64) for rule in model.rules}

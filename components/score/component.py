@@ -30,6 +30,9 @@ def score(
     from components.credit.features.recipe import ModelInputs
     from components.credit.progress import stage
     from components.credit.store import Store, access_from_environment, read_manifest, secret, write_manifest
+    from components.score.lean import leave_out
+
+    leave_out()
     from components.score.batch import score_features
     from components.score.model import load_model
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 FEATURES = [f"x{place:02}" for place in range(40)]
-_GROUP = 250_000
+_GROUP = 100_000  # rows of a row group, as the feature stage writes them
 
 
 def block(rows: int, seed: int) -> np.ndarray:
@@ -72,6 +72,9 @@ def make_rows(path: Path, rows: int) -> None:
 
 
 def ours(folder: Path) -> None:
+    from components.score.lean import leave_out
+
+    leave_out()
     import pyarrow.parquet as pq
 
     from components.credit.registry import Package

@@ -69,10 +69,23 @@ def test_trees_of_any_depth_are_explained_exactly(depth: int, features: int) -> 
     bad = (random.random(len(rows)) < 1 / (1 + np.exp(-3 * np.nan_to_num(rows).sum(axis=1)))).astype(int)
     names = [Encoded(str(place)) for place in range(features)]
     forest = RandomForestClassifier(12, max_depth=depth, random_state=0).fit(rows, bad)
-    agree(Trees(forest_to_booster(forest), Encoder("probability", names)), rows[:200])
+    agree(Trees(forest_to_booster(forest), Encoder("probability", names)), rows[:600])
     settings = {"objective": "binary:logistic", "max_depth": depth, "min_child_weight": 0, "gamma": 0.1, "nthread": 1}
     booster = xgboost.train(settings, xgboost.DMatrix(rows, bad, nthread=1), 12)
-    agree(Trees(bytes(booster.save_raw("ubj")), Encoder("log_odds", names)), rows[:200])
+    agree(Trees(bytes(booster.save_raw("ubj")), Encoder("log_odds", names)), rows[:600])
+
+
+def test_a_feature_may_have_more_thresholds_than_a_byte_tells_apart() -> None:
+    random = np.random.default_rng(5)
+    rows = random.normal(size=(4_000, 2)).astype(np.float32)
+    bad = (random.random(len(rows)) < 1 / (1 + np.exp(-rows.sum(axis=1)))).astype(int)
+    rows[random.random(rows.shape) < 0.1] = np.nan
+    settings = {"objective": "binary:logistic", "max_depth": 5, "min_child_weight": 0, "max_bin": 2048, "nthread": 1}
+    booster = xgboost.train(settings, xgboost.DMatrix(rows, bad, nthread=1), 60)
+    engine = Trees(bytes(booster.save_raw("ubj")), Encoder("log_odds", [Encoded("0"), Encoded("1")]))
+    thresholds = engine.nodes.threshold[engine.nodes.questions[:, 0] == 0]
+    assert len(np.unique(thresholds)) > 300
+    agree(engine, rows[:600])
 
 
 def test_trees_that_are_single_leaves_have_no_parts() -> None:
@@ -80,7 +93,7 @@ def test_trees_that_are_single_leaves_have_no_parts() -> None:
     settings = {"objective": "binary:logistic", "base_score": 0.3, "nthread": 1}
     booster = xgboost.train(settings, xgboost.DMatrix(rows, bad, nthread=1), 3)
     engine = Trees(bytes(booster.save_raw("ubj")), Encoder("log_odds", [Encoded("0"), Encoded("1")]))
-    agree(engine, rows)
+    agree(engine, np.zeros((300, 2), dtype=np.float32))
     assert not engine.contributions({"0": rows[:, 0], "1": rows[:, 1]}).any()
 
 
@@ -125,7 +138,10 @@ def agree(engine: Trees, rows: np.ndarray) -> None:
         engine = Trees(engine.booster, Encoder(engine.encoder.margin, [Encoded(name) for name in columns]))
     margin, parts = engine.explained(columns)
     assert (margin == booster.inplace_predict(rows, predict_type="margin")).all()
-    theirs = booster.predict(xgboost.DMatrix(rows, nthread=1), pred_contribs=True)
+    few = {name: column[:7] for name, column in columns.items()}
+    assert (engine.margin(few) == margin[:7]).all()  # few rows are walked, many are asked together
+    margin, parts = margin[:200], parts[:200]
+    theirs = booster.predict(xgboost.DMatrix(rows[:200], nthread=1), pred_contribs=True)
     assert np.abs(parts - theirs[:, :-1]).max() < 2e-6 * max(1.0, float(np.abs(theirs).max()))
     assert engine.base == pytest.approx(float(theirs[0, -1]), abs=2e-6)
     assert np.abs(engine.base + parts.sum(axis=1) - margin).max() < 1e-12
