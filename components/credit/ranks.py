@@ -22,8 +22,8 @@ from components.credit.calibration import Floats
 Matrix = NDArray[np.float32]
 Places = NDArray[np.int32]
 
-# Rows that are worked on together; fewer are not worth it. A constant, so that loops become vector instructions.
-TOGETHER = 256
+# Rows that are worked on together. A constant, so that loops become vector instructions.
+_TOGETHER = 256
 # Ranks that a byte tells apart, beside 0 and 255 for missing values that go left or right.
 _RANKS = 254
 _MOST_LEAVES = 256
@@ -48,30 +48,30 @@ def _add_together(
     leaf_from: Places,
     margins: Floats,
 ) -> None:
-    value, total = np.empty(TOGETHER, np.float32), np.empty(TOGETHER, np.float32)
-    rank = np.empty(TOGETHER, np.int32)
-    asked = np.empty((len(columns) + 1, TOGETHER), np.uint8)  # trees of one leaf ask for nothing
-    found = np.empty((_MOST_LEAVES, TOGETHER), np.uint8)
-    for first in range(0, len(rows), TOGETHER):
+    value, total = np.empty(_TOGETHER, np.float32), np.empty(_TOGETHER, np.float32)
+    rank = np.empty(_TOGETHER, np.int32)
+    asked = np.empty((len(columns) + 1, _TOGETHER), np.uint8)  # trees of one leaf ask for nothing
+    found = np.empty((_MOST_LEAVES, _TOGETHER), np.uint8)
+    for first in range(0, len(rows), _TOGETHER):
         feature = -1
         for column in range(len(columns)):
             if columns[column, 0] != feature:
                 feature = columns[column, 0]
                 known = thresholds[threshold_from[feature] : threshold_from[feature + 1]]
-                for row in range(TOGETHER):
+                for row in range(_TOGETHER):
                     value[row] = rows[min(first + row, len(rows) - 1), feature]
                     rank[row] = 0
                 # a binary search in step, without a branch
                 remaining = len(known)
                 while remaining > 1:
                     half = remaining >> 1
-                    for row in range(TOGETHER):
+                    for row in range(_TOGETHER):
                         rank[row] += half * (known[np.uint32(rank[row] + half - 1)] <= value[row])
                     remaining -= half
-                for row in range(TOGETHER):
+                for row in range(_TOGETHER):
                     rank[row] += known[np.uint32(rank[row])] <= value[row]
             lowest, missing = columns[column, 1], columns[column, 2]
-            for row in range(TOGETHER):
+            for row in range(_TOGETHER):
                 byte = min(max(rank[row] - lowest, 0), _RANKS)
                 asked[column, row] = missing if value[row] != value[row] else byte
         total[:] = base
@@ -84,28 +84,28 @@ def _add_together(
                 if steps[step, _LEFT] >= 0 and steps[step, _RIGHT] >= 0:
                     depth += 1
                     leaf = found[depth]
-                    for row in range(TOGETHER):
+                    for row in range(_TOGETHER):
                         leaf[row] = right if byte[row] >= least else left
                 elif steps[step, _LEFT] >= 0:
                     leaf = found[depth]
-                    for row in range(TOGETHER):
+                    for row in range(_TOGETHER):
                         other = leaf[row]
                         leaf[row] = other if byte[row] >= least else left
                 elif steps[step, _RIGHT] >= 0:
                     leaf = found[depth]
-                    for row in range(TOGETHER):
+                    for row in range(_TOGETHER):
                         other = leaf[row]
                         leaf[row] = right if byte[row] >= least else other
                 else:
                     depth -= 1
                     leaf, beside = found[depth], found[depth + 1]
-                    for row in range(TOGETHER):
+                    for row in range(_TOGETHER):
                         on_left, on_right = leaf[row], beside[row]
                         leaf[row] = on_right if byte[row] >= least else on_left
             of_tree, leaf = leaves[leaf_from[tree] : leaf_from[tree + 1]], found[0]
-            for row in range(TOGETHER):
+            for row in range(_TOGETHER):
                 total[row] += of_tree[leaf[row]]
-        for row in range(min(TOGETHER, len(rows) - first)):
+        for row in range(min(_TOGETHER, len(rows) - first)):
             margins[first + row] = total[row]
 
 

@@ -39,6 +39,9 @@ _LEAST_ROWS = 20
 # Edges of a feature that a person is told of: trees have hundreds of thresholds, which mean nothing one by one.
 _EDGES = 16
 
+# Rows from which trees are asked by ranks: to make them ready takes as long as to walk 60,000 rows, once.
+_MANY = 4096
+
 
 class Levels(Struct, frozen=True, forbid_unknown_fields=True):
     """Ranks of a feature's categories, in order of risk.
@@ -201,9 +204,7 @@ class Trees:
 
     def _margin(self, matrix: Matrix) -> Floats:
         # numba takes 0.3 s to import, and a scorer of a scorecard never needs it
-        from components.credit.ranks import TOGETHER
-
-        if len(matrix) >= TOGETHER and self._ranked is not None:
+        if len(matrix) >= _MANY and self._ranked is not None:
             return self._ranked.margins(matrix)
         from components.credit.treeshap import margins
 
