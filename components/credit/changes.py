@@ -6,7 +6,8 @@ applicant's own: only down where risk is known to grow with the feature, only up
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from operator import itemgetter
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,8 +24,7 @@ from components.credit.scorer import Scorer
 _OUT_OF_REACH = {"household", "seasonality", "loan_terms"}
 
 
-@dataclass(frozen=True)
-class _Way:
+class _Way(NamedTuple):
     """Values of a feature to try in one direction, ascending: at least an edge going up, less than it going down."""
 
     place: int
@@ -33,8 +33,7 @@ class _Way:
     values: list[float]
 
 
-@dataclass(frozen=True)
-class _Step:
+class _Step(NamedTuple):
     """A value to reach, or to stay below, and the points that it wins."""
 
     up: bool
@@ -43,7 +42,11 @@ class _Step:
 
 
 def with_changes(
-    scorer: Scorer, columns: Columns, row_contributions: Floats, given: list[list[Reason]]
+    scorer: Scorer,
+    columns: Columns,
+    row_contributions: Floats,
+    given: list[list[Reason]],
+    margin: Floats | None = None,
 ) -> list[list[Reason]]:
     """Reasons with what would have to change in each feature that takes points.
 
@@ -55,8 +58,10 @@ def with_changes(
         columns: The rows.
         row_contributions: Their contributions, as ``scorer.contributions`` gives them, shape (n, features).
         given: Their reasons, as ``reasons`` gives them.
+        margin: Their margins, where the caller has them.
     """
-    margin = scorer.margin(columns)
+    if margin is None:
+        margin = scorer.margin(columns)
     taken = taken_points(scorer, row_contributions, margin)
     points = scorer.scaling.whole_points(scorer.log_odds(margin)).tolist()
     return [
@@ -124,23 +129,24 @@ def _nearest(ways: list[tuple[_Way, list[int]]], wanted: float) -> _Step | None:
     """The least step that wins all that the feature takes, else the one that wins most and is nearest."""
     found = []
     for way, gains in ways:
-        order = range(len(gains)) if way.up else range(len(gains) - 1, -1, -1)
-        enough = next(((count, at) for count, at in enumerate(order) if gains[at] + 0.5 >= wanted), None)
-        count, at = enough or (len(order), max(order, key=gains.__getitem__))
-        found.append((enough is None, count if enough else -gains[at], _Step(way.up, way.edges[at], gains[at])))
-    best = min(found, key=lambda each: each[:2])[2]
+        edges, gains = (way.edges, gains) if way.up else (way.edges[::-1], gains[::-1])
+        most = max(gains)
+        enough = most + 0.5 >= wanted
+        at = next(at for at, gain in enumerate(gains) if gain + 0.5 >= wanted) if enough else gains.index(most)
+        found.append((not enough, at if enough else -most, _Step(way.up, edges[at], gains[at])))
+    best = min(found, key=itemgetter(0, 1))[2]
     return best if best.points > 0 else None
 
 
 def _change(feature: Feature, step: _Step) -> Change:
-    edge = f"{100 * step.edge:.10g} %" if feature.unit == "share" else f"{step.edge:.10g}"
-    won = f"(+{step.points} {{}})"
-    es, en = (f"{edge} o más", f"{edge} or more") if step.up else (f"menos de {edge}", f"less than {edge}")
+    up, number, points = step
+    edge = f"{100 * number:.10g} %" if feature.unit == "share" else f"{number:.10g}"
+    es, en = (f"{edge} o más", f"{edge} or more") if up else (f"menos de {edge}", f"less than {edge}")
     return Change(
         feature.name,
-        step.edge if step.up else None,
-        None if step.up else step.edge,
-        step.points,
-        f"{feature.es}: {es} {won.format('punto' if step.points == 1 else 'puntos')}",
-        f"{feature.en}: {en} {won.format('point' if step.points == 1 else 'points')}",
+        number if up else None,
+        None if up else number,
+        points,
+        f"{feature.es}: {es} (+{points} {'punto' if points == 1 else 'puntos'})",
+        f"{feature.en}: {en} (+{points} {'point' if points == 1 else 'points'})",
     )

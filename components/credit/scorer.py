@@ -5,6 +5,7 @@ no pickle, and the same bytes for the same model.
 """
 
 import hashlib
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -117,9 +118,9 @@ class Scorer:
 
     def band(self, probability: Floats) -> list[str]:
         """Band of each probability, A to E."""
-        return [BANDS[place] for place in np.searchsorted(self.bands, probability, side="left")]
+        return [BANDS[bisect_left(self.bands, each)] for each in probability.tolist()]
 
-    @property
+    @cached_property
     def cutoff_points(self) -> int:
         """Least points that are approved."""
         log_odds = np.log(self.cutoff) - np.log1p(-self.cutoff)

@@ -155,7 +155,7 @@ def score(model: Model, document: Any, decision_id: str = "") -> Score:
     )
     reasons = explained.reasons
     if proposal == "decline":  # who is approved need not change anything
-        reasons = with_changes(scorer, columns, explained.contributions, reasons)
+        reasons = with_changes(scorer, columns, explained.contributions, reasons, explained.margin)
     return Score(
         decision_id=decision_id,
         application_id=document.application.application_id,

@@ -17,7 +17,7 @@ from msgspec.structs import astuple
 
 from components.credit.contract import ATTRIBUTE_PREFIX, COUNT, DAY, FLAG, MONEY, TABLES, TIME, Field
 from components.credit.errors import InputError, nearest
-from components.credit.features.moments import DAY_US, EPOCH, FIRST_YEAR, LAST_YEAR, microseconds
+from components.credit.features.moments import DAY_US, EPOCH, FIRST_YEAR, LAST_YEAR, all_microseconds, microseconds
 from components.credit.features.recipe import Recipe
 from components.score.decoding import decoded
 
@@ -157,20 +157,20 @@ def columns_of(document: Any, recipe: Recipe) -> dict[str, dict[str, list[Any]]]
 def _columns(table: str, section: str, rows: Sequence[Any], implied: Mapping[str, object]) -> dict[str, list[Any]]:
     """The columns of some rows, with what they imply; ``section`` is their name in the document."""
     filled: dict[str, list[Any]] = {}
+    implied = {"borrower_id": "borrower", **implied}
     given = list(zip(*map(astuple, rows), strict=True))
-    for field, place, exact in _READ[table]:
+    for field, place, optional, exact in _READ[table]:
         name = field.name
         values = [None] * len(rows) if place is None or not rows else list(given[place])
-        if exact is not None and values.count(None) != len(values):
+        missing = values.count(None) if optional else 0
+        if exact is not None and missing < len(rows):
             values = exact(section, field, values)
-        if name == "known_at":
-            values = [
-                event if value is None else value for value, event in zip(values, filled["event_time"], strict=True)
-            ]
-        elif name == "borrower_id":
-            values = ["borrower"] * len(rows)
-        elif name in implied:
-            values = [implied[name] if value is None else value for value in values]
+        if missing and (name == "known_at" or name in implied):
+            usual = filled["event_time"] if name == "known_at" else [implied[name]] * len(rows)
+            if missing == len(rows):
+                values = usual
+            else:
+                values = [other if value is None else value for value, other in zip(values, usual, strict=True)]
         filled[name] = values
     return filled
 
@@ -220,7 +220,7 @@ def _least(field: Field) -> int:
 
 def _moments(section: str, field: Field, values: list[datetime.datetime | None]) -> list[int | None]:
     """Times in microseconds since 1970."""
-    found = [None if value is None else microseconds(value) for value in values]
+    found = all_microseconds(values)
     _check_span(section, field, found, _FIRST_DAY * DAY_US, _END_DAY * DAY_US, "a time")
     return found
 
@@ -245,10 +245,16 @@ _EXACT: dict[pa.DataType, Callable[[str, Field, list[Any]], list[Any]]] = {
     TIME: _moments,
     DAY: _days,
 }
-# Of each table, its columns with their place in a row of the document and what makes them exact.
+# Of each table, its columns with their place in a row of the document, whether that may be empty, and what makes them
+# exact.
 _READ = {
     name: [
-        (field, places.index(field.name) if field.name in places else None, _EXACT.get(field.type))
+        (
+            field,
+            places.index(field.name) if field.name in places else None,
+            not field.required or field.name in (*_IMPLIED[name], *_NOT_GIVEN),
+            _EXACT.get(field.type),
+        )
         for field in table.fields
     ]
     for name, table in TABLES.items()

@@ -74,12 +74,14 @@ class Explained:
         probability: Probability of bad, shape (n,).
         points: Whole points, shape (n,).
         reasons: Reasons of each row.
+        margin: What the engine itself says, shape (n,).
         contributions: Part of each feature in the margin, shape (n, features).
     """
 
     probability: Floats
     points: Integers
     reasons: list[list[Reason]]
+    margin: Floats
     contributions: Floats
 
 
@@ -148,7 +150,7 @@ class Model:
         margin, contributions = self.scorer.explained(columns)
         probability, points = self._scores(columns, margin)
         found = reasons(self.scorer, columns, contributions, keep=REASONS, margin=margin)
-        return Explained(probability, points, found, contributions)
+        return Explained(probability, points, found, margin, contributions)
 
     def _scores(self, columns: Columns, margin: Floats) -> tuple[Floats, Integers]:
         log_odds = self.scorer.log_odds(margin)

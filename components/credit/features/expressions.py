@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from sqlglot import exp
@@ -333,6 +334,7 @@ def double(number: int) -> float:
     return float(number & (2**64 - 1)) + float(number >> 64) * float(2**64 - 1)
 
 
+@lru_cache(maxsize=4096)  # eleven years
 def date(day: int) -> datetime.date:
     """The day of a number since 1970."""
     return datetime.date.fromordinal(day + EPOCH.toordinal())
