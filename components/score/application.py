@@ -16,7 +16,7 @@ from components.credit.policy import in_force, policy
 from components.credit.reasons import Reason
 from components.credit.rows import Rows
 from components.score.decoding import decoded
-from components.score.document import columns_of
+from components.score.document import columns_of, decision_time
 from components.score.model import NAME, Model
 from components.score.protocol import Columns
 
@@ -64,6 +64,8 @@ class Score(Struct, frozen=True):
     Args:
         decision_id: Id of this decision in the decision log; empty where none is kept.
         application_id: As given.
+        decided_at: Time of the decision, as given or else now: what is known later does not count, and the rules are
+            those of its day.
         model: Which model answered.
         probability: Calibrated probability of bad, 0 to 1.
         points: Points, the more the better.
@@ -79,6 +81,7 @@ class Score(Struct, frozen=True):
 
     decision_id: str
     application_id: str | None
+    decided_at: datetime.datetime
     model: ModelName
     probability: float
     points: int
@@ -132,12 +135,13 @@ def score(model: Model, document: Any, decision_id: str = "") -> Score:
         decision_id: Id of the decision in the decision log.
 
     Raises:
-        InputError: A row contradicts another, an amount or a date has no meaning, or the model takes ready features
-            only.
+        InputError: There is nothing to decide about, a row contradicts another, an amount or a date has no meaning, or
+            the model takes ready features only.
     """
     if model.recipe is None or model.history is None:
         raise InputError(f"Model {model.version} takes ready features only; ask /v2/models/{NAME}/infer.")
-    made = model.history.features_of(columns_of(document, model.recipe))
+    decided_at = decision_time(document)
+    made = model.history.features_of(columns_of(document, model.recipe, decided_at))
     columns: Columns
     if model.features.category is None:
         columns = Rows(model.features.places, np.array([[made[name] for name in model.features]], dtype=np.float64))
@@ -148,7 +152,7 @@ def score(model: Model, document: Any, decision_id: str = "") -> Score:
         }
     explained = model.explained(columns)
     probability = explained.probability
-    declined = _declined(model, model.recipe, made, document.application.decided_at)
+    declined = _declined(model, model.recipe, made, decided_at)
     scorer = model.scorer
     proposal: Literal["approve", "decline"] = (
         "approve" if probability[0] <= scorer.cutoff and not declined else "decline"
@@ -159,6 +163,7 @@ def score(model: Model, document: Any, decision_id: str = "") -> Score:
     return Score(
         decision_id=decision_id,
         application_id=document.application.application_id,
+        decided_at=decided_at,
         model=ModelName(NAME, model.version, scorer.family, model.package.run),
         probability=float(probability[0]),
         points=int(explained.points[0]),
@@ -174,10 +179,9 @@ def score(model: Model, document: Any, decision_id: str = "") -> Score:
 
 
 def _declined(
-    model: Model, recipe: Recipe, made: Mapping[str, float | str | None], decided_at: datetime.datetime | None
+    model: Model, recipe: Recipe, made: Mapping[str, float | str | None], decided_at: datetime.datetime
 ) -> list[Declined]:
     """The rules that decline the application and hold on the day of its decision."""
-    moment = decided_at or datetime.datetime.now(datetime.UTC)
-    rules = in_force(model.rules, moment.astimezone(ZoneInfo(recipe.time_zone)).date())
+    rules = in_force(model.rules, decided_at.astimezone(ZoneInfo(recipe.time_zone)).date())
     [codes] = policy({rule.column: np.array([made[rule.column]], dtype=np.float64) for rule in rules}, rules) or [[]]
     return [Declined(rule.code, rule.es, rule.en, rule.norm) for rule in rules if rule.code in codes]

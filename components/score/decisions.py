@@ -22,6 +22,8 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     Args:
         id: Its id, a UUID of version 7: in order of time, and not to be guessed.
         at: When the request arrived, microseconds since 1970 in UTC.
+        decided_at: Decision time of the application, microseconds since 1970 in UTC: the client may give it, and it
+            says which history and which rules counted. 0 for ready features.
         kind: ``score`` for an application, ``infer`` for ready features, ``shadow`` for a challenger's.
         request: Id of the request.
         actor: Who asked.
@@ -41,6 +43,7 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: str
     at: int
+    decided_at: int = 0
     kind: Literal["score", "infer", "shadow"]
     request: str
     actor: str

@@ -2,7 +2,8 @@
 
 A document holds rows of the data contract as JSON. What one application implies is not in it, or may be left out:
 ``borrower_id`` (there is one borrower), ``known_at`` (as ``event_time``), ``currency`` (the lender's), ``decided_at``
-(now), identifiers that nothing refers to. Outcomes are not in it, since they are not known yet.
+(now), identifiers that nothing refers to. Outcomes are not in it, since they are not known yet. What is decided about
+must be in it: an amount and a term or, where the lender delivers ready attributes instead of history, one of these.
 """
 
 import datetime
@@ -34,6 +35,7 @@ _IMPLIED = {
 }
 _DIGITS = 16  # of decimal(18, 2) before the point
 _WHOLE_DOUBLES = 10**15  # hundredths; a double tells those below from each other
+_AHEAD = datetime.timedelta(days=1)  # of the clock here that a decision may be: clocks and zones differ
 _THIS = "this application"  # where it has no identifier; a loan without one did not come of it
 _EPOCH_DAY = EPOCH.toordinal()
 # The first day that has a meaning, and the one after the last; of times, in UTC.
@@ -117,15 +119,29 @@ def read_document(body: bytes | msgspec.Raw) -> Any:
     return decoded(body, _DOCUMENT, "The application")
 
 
-def columns_of(document: Any, recipe: Recipe) -> dict[str, dict[str, list[Any]]]:
+def decision_time(document: Any) -> datetime.datetime:
+    """When the application is decided: as given, else now. An earlier time is for checking what was decided then; the
+    decision log keeps it beside the time of the request.
+
+    Raises:
+        InputError: It lies ahead by more than a day.
+    """
+    now = datetime.datetime.now(datetime.UTC)
+    given: datetime.datetime | None = document.application.decided_at
+    if given is not None and given > now + _AHEAD:
+        raise InputError("application.decided_at lies ahead by more than a day; leave it out to decide now.")
+    return given or now
+
+
+def columns_of(document: Any, recipe: Recipe, decided_at: datetime.datetime) -> dict[str, dict[str, list[Any]]]:
     """The document's rows by table and column, as the features take them: days as numbers since 1970, times as
     microseconds since 1970, amounts in hundredths.
 
     Raises:
-        InputError: A row contradicts another, or an amount or a date has no meaning.
+        InputError: There is nothing to decide about, a row contradicts another, or an amount or a date has no meaning.
     """
     application = document.application
-    decided_at = application.decided_at or datetime.datetime.now(datetime.UTC)
+    _check_decidable(document, recipe)
     moment = microseconds(decided_at)
     found = {
         "applications": _columns(
@@ -152,6 +168,20 @@ def columns_of(document: Any, recipe: Recipe) -> dict[str, dict[str, list[Any]]]
         if loan not in loans:
             raise InputError(f"repayments[{place}] names a loan that is not among the loans; give that loan too.")
     return found
+
+
+def _check_decidable(document: Any, recipe: Recipe) -> None:
+    """Refuse an application that does not say what is decided about."""
+    if recipe.attributes and set(_SECTIONS) <= set(recipe.absent):
+        if all(value is None for value in document.attributes.values()):
+            raise InputError(
+                f"attributes is missing; this lender's applications are decided by them, such as "
+                f"'{min(recipe.attributes)}'."
+            )
+        return
+    for name in ("amount", "term_days"):
+        if getattr(document.application, name) is None:
+            raise InputError(f"application.{name} is missing; a credit is decided by its amount and its term.")
 
 
 def _columns(table: str, section: str, rows: Sequence[Any], implied: Mapping[str, object]) -> dict[str, list[Any]]:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import structs
 
 from components.credit.errors import InputError
+from components.credit.features.moments import microseconds
 from components.score.application import BatchAnswer, Score, Scored, read_batch, score
 from components.score.decisions import Decision, following_id, sha256
 from components.score.document import read_document
@@ -260,6 +261,7 @@ def _decision(scored: Score, request: Request, asked: bytes | msgspec.Raw, model
         model=scored.model.version,
         run=model.package.run,
         inputs=sha256(asked),
+        decided_at=microseconds(scored.decided_at),
         application=sha256(scored.application_id.encode()) if scored.application_id else "",
         probability=[scored.probability],
         points=[scored.points],

@@ -33,6 +33,7 @@ SCHEMA = pa.schema(
         pa.field("id", pa.string(), nullable=False),
         pa.field("row", pa.int32(), nullable=False),
         pa.field("at", pa.timestamp("us", "UTC"), nullable=False),
+        pa.field("decided_at", pa.timestamp("us", "UTC")),
         pa.field("kind", pa.string(), nullable=False),
         pa.field("request", pa.string(), nullable=False),
         pa.field("actor", pa.string(), nullable=False),
@@ -95,7 +96,7 @@ def parquet_of(decisions: list[Decision]) -> bytes:
     }
     for name in ("kind", "request", "actor", "model", "inputs", "rules", "person_decides", "latency_us"):
         columns[name] = [getattr(decision, name) for decision, _ in rows]
-    for name in ("run", "application", "band", "proposal"):
+    for name in ("decided_at", "run", "application", "band", "proposal"):
         columns[name] = [getattr(decision, name) or None for decision, _ in rows]
     table = pa.table([pa.array(columns[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
     written = io.BytesIO()

@@ -12,7 +12,7 @@ from typing import Any
 
 from components.credit.features.history import History
 from components.credit.features.query import dictionary
-from components.score.document import columns_of, read_document
+from components.score.document import columns_of, decision_time, read_document
 from tests.benchmarks.serving_models import DECIDED, RECIPE
 from tests.feature.batch import Batch
 from tests.score.test_application import tables
@@ -68,11 +68,11 @@ def main() -> None:
     """Measure, after a check that both engines agree."""
     given = document()
     body = json.dumps(given).encode()
-    rows = columns_of(read_document(body), RECIPE)
+    read = read_document(body)
+    rows = columns_of(read, RECIPE, decision_time(read))
     arrow = tables(given, RECIPE)
     measured("decode", lambda: read_document(body), 300)
-    read = read_document(body)
-    measured("checks and exact columns", lambda: columns_of(read, RECIPE), 300)
+    measured("checks and exact columns", lambda: columns_of(read, RECIPE, decision_time(read)), 300)
     for name, wanted in (("40 features", WANTED), ("all features", None)):
         one, batch = History(RECIPE, wanted), Batch(RECIPE, wanted)
         (expected,) = batch.features_of(arrow).to_pylist()

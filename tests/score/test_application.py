@@ -1,3 +1,4 @@
+import datetime
 import json
 from collections.abc import Callable
 from decimal import Decimal
@@ -9,11 +10,12 @@ import pyarrow as pa
 import pytest
 
 from components.credit.contract import TABLES
+from components.credit.errors import InputError
 from components.credit.features.engine import connect
 from components.credit.features.history import History
 from components.credit.features.query import application_schema, query
 from components.credit.features.recipe import Recipe
-from components.score.document import columns_of, read_document
+from components.score.document import columns_of, decision_time, read_document
 from components.score.model import Model
 from components.score.requests import Request
 from components.score.routes import answer
@@ -29,9 +31,10 @@ def tables(document: dict[str, Any], recipe: Recipe | None) -> dict[str, pa.Tabl
     """The document as tables of the contract."""
     assert recipe is not None
     schemas = {name: table.schema for name, table in TABLES.items()} | {"applications": application_schema(recipe)}
+    read = read_document(json.dumps(document).encode())
     return {
         name: pa.table([_exact(values[field.name], field.type) for field in schemas[name]], schema=schemas[name])
-        for name, values in columns_of(read_document(json.dumps(document).encode()), recipe).items()
+        for name, values in columns_of(read, recipe, decision_time(read)).items()
     }
 
 
@@ -121,9 +124,49 @@ def test_a_decision_without_a_time_is_taken_now(numbers: Model, document: dict[s
 
 
 def test_an_application_alone_is_enough(numbers: Model) -> None:
-    status, score = told(numbers, {"application": {"amount": 800}})
+    status, score = told(numbers, {"application": {"amount": 800, "term_days": 30}})
     assert status == 200
     assert score["application_id"] is None
+
+
+@pytest.mark.parametrize(
+    ("application", "missing"),
+    [({}, "amount"), ({"term_days": 30}, "amount"), ({"amount": 100}, "term_days"), ({"amount": None}, "amount")],
+)
+def test_nothing_is_decided_without_amount_and_term(
+    numbers: Model, document: dict[str, Any], application: dict[str, Any], missing: str
+) -> None:
+    status, refused = told(numbers, document | {"application": application})
+    assert (status, refused["error"].split(";")[0]) == (400, f"application.{missing} is missing")
+
+
+def test_a_lender_of_ready_attributes_needs_one_of_them_and_no_amount(mixed: Model) -> None:
+    assert mixed.recipe is not None
+    absent = ["bureau", "loans", "repayments", "transactions"]
+    recipe = msgspec.structs.replace(mixed.recipe, absent=absent)
+
+    def taken(**document: Any) -> list[Any]:
+        read = read_document(json.dumps(document).encode())
+        return columns_of(read, recipe, decision_time(read))["applications"]["attribute_shop_score"]
+
+    assert taken(application={}, attributes={"shop_score": 40}) == [40]
+    for empty in ({}, {"shop_score": None}):
+        with pytest.raises(InputError, match="attributes is missing; this lender's"):
+            taken(application={"amount": 900, "term_days": 30}, attributes=empty)
+
+
+def test_a_decision_of_another_day_is_told_and_none_is_made_ahead_of_time(
+    numbers: Model, document: dict[str, Any]
+) -> None:
+    assert told(numbers, document)[1]["decided_at"] == "2024-06-15T15:00:00Z"
+    now = datetime.datetime.now(datetime.UTC)
+    application = document["application"]
+    for ahead, status in ((datetime.timedelta(hours=23), 200), (datetime.timedelta(hours=25), 400)):
+        application["decided_at"] = (now + ahead).isoformat()
+        assert told(numbers, document)[0] == status
+    assert "application.decided_at lies ahead by more than a day" in told(numbers, document)[1]["error"]
+    del application["decided_at"]
+    assert datetime.datetime.fromisoformat(told(numbers, document)[1]["decided_at"]) >= now
 
 
 def test_the_lenders_policy_says_whether_a_person_decides(
@@ -179,7 +222,8 @@ def _set(*path: Any, value: Any) -> Callable[[dict[str, Any]], None]:
         (_set("application", "currency", value="USD"), "no rate"),
         (_set("application", "decided_at", value="2024-06-15T15:00:00"), "timezone"),
         (_set("application", "decided_at", value="yesterday"), "`$.application.decided_at`"),
-        (_set("application", "decided_at", value="9999-12-31T23:59:59-05:00"), "application.decided_at is not a time"),
+        (_set("application", "decided_at", value="9999-12-31T23:59:59-05:00"), "application.decided_at lies ahead"),
+        (_set("application", "decided_at", value="1080-01-01T00:00:00Z"), "application.decided_at is not a time"),
         (_set("borrower", "birth_month", value="2030-01-01"), "borrower.birth_month lies after the decision"),
         (_set("borrower", "birth_month", value="1080-01-01"), "borrower.birth_month is not a day"),
         (_set("loans", 0, "kind", value=None), "`$.loans[0].kind`"),
@@ -210,7 +254,7 @@ def test_a_body_that_is_no_document_gets_a_sentence(numbers: Model, body: bytes)
 
 def test_the_trial_rows_do_not_leave_anything_behind(numbers: Model, document: dict[str, Any]) -> None:
     first = told(numbers, document)
-    told(numbers, {"application": {"amount": 800}})
+    told(numbers, {"application": {"amount": 800, "term_days": 30}})
     assert told(numbers, document) == first
     assert np.isfinite(first[1]["probability"])
 

@@ -26,7 +26,7 @@ from components.score.decisions import Decision, following_id, lines, millisecon
 from components.score.model import Model
 from components.score.requests import Actor, Request
 from components.score.routes import Answer, answer
-from components.score.shipping import SCHEMA, ship
+from components.score.shipping import SCHEMA, parquet_of, ship
 from components.score.spool import ENDING, Spool, SpoolError, segments
 from pipelines.embedded import embedded_store
 from tests.score.running import ROOT, running
@@ -90,6 +90,9 @@ def test_a_score_is_kept_with_what_was_told_and_nothing_of_the_borrower(
     assert (decision.band, decision.proposal, decision.person_decides) == (told["band"], told["proposal"], True)
     assert decision.reasons == [[reason["cause"] for reason in told["reasons"]]]
     assert decision.inputs == hashlib.sha256(json.dumps(document).encode()).hexdigest()
+    [row] = pyarrow.parquet.read_table(io.BytesIO(parquet_of([decision]))).to_pylist()
+    assert row["decided_at"].isoformat() == "2024-06-15T15:00:00+00:00"  # as given; ``at`` is the time of the request
+    assert row["at"] > row["decided_at"]
     assert decision.application == hashlib.sha256(b"A-1").hexdigest()
     line = lines(answered.decisions, 1_234)
     assert json.loads(line)["latency_us"] == 1_234
@@ -120,7 +123,7 @@ def test_what_was_not_answered_is_no_decision(numbers: Model) -> None:
 
 
 def test_a_batch_answers_each_application_by_itself(numbers: Model, document: dict[str, Any]) -> None:
-    bad = {"application": {"amount": -3}}
+    bad = {"application": {"amount": -3, "term_days": 30}}
     answered, told = asked(numbers, "/v1/score:batch", {"applications": [document, bad, document]})
     first, second, third = told["answers"]
     assert answered.status == 200
