@@ -155,10 +155,14 @@ def read_request(body: bytes, head: int = 0) -> InferenceRequest:
         head: Bytes of the JSON; 0 where it is all.
 
     Raises:
-        InputError: It is not a request of the protocol, or asks for an output that no model has.
+        InputError: It is not a request of the protocol, or asks for an output that no model has, or for one twice.
     """
     request = decoded(body[:head] if head else body, _REQUEST, "The request")
+    asked: set[str] = set()
     for output in request.outputs or ():
+        if output.name in asked:  # each would be told as often, and an answer be many times its request
+            raise InputError(f"The output '{output.name}' is asked for twice.")
+        asked.add(output.name)
         if output.name not in (PROBABILITY, POINTS, EXPLANATION):
             raise InputError(
                 f"The model has no output '{output.name}'; ask for {PROBABILITY}, {POINTS} or {EXPLANATION}."

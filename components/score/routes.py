@@ -77,8 +77,8 @@ class Place:
         route: Method and route, with placeholders where the path names something.
         handler: What answers there.
         roles: An actor needs one of them; none where everybody may ask.
-        model: Model that the path names, empty where it names none.
-        version: Version that the path names, empty where it names none.
+        model: Model that the path names, None where it names none.
+        version: Version that the path names, None where it names none.
         headers: Headers that its answers have.
         type: Type of its answers.
     """
@@ -86,8 +86,8 @@ class Place:
     route: str
     handler: Handler
     roles: frozenset[Role]
-    model: str = ""
-    version: str = ""
+    model: str | None = None
+    version: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     type: str = "application/json"
 
@@ -101,16 +101,18 @@ def answer(model: Model, request: Request) -> Answer:
 
 
 def place_of(method: str, path: str) -> Place | Answer:
-    """Where a request goes, or the answer that it goes nowhere."""
+    """Where a request goes, or the answer that it goes nowhere; HEAD goes where GET does, and gets its head."""
     plain = _PLAIN.get((method, path))
     if plain is not None:
         return plain
+    if method == "HEAD":
+        return place_of("GET", path)
     route, name, version = _route(path.rstrip("/"))
     handlers = _HANDLERS.get(route)
     if handlers is None:
         return refusal(404, "There is nothing at this path; GET /openapi.json lists the paths.", "unknown")
     if method not in handlers:
-        allow = ", ".join(handlers)
+        allow = ", ".join((*handlers, "HEAD") if "GET" in handlers else handlers)
         return Answer(405, _error(f"This path takes {allow}."), f"other {route}", headers=(("allow", allow),))
     handler, roles = handlers[method]
     return Place(f"{method} {route}", handler, roles, name, version)
@@ -135,9 +137,9 @@ def answer_at(place: Place, model: Model, request: Request) -> Answer:
         model: The model that answers, from first to last.
         request: The request.
     """
-    if place.model not in ("", NAME):
+    if place.model not in (None, NAME):
         return refusal(404, f"There is no model '{place.model}'; the model here is '{NAME}'.", place.route)
-    if place.version not in ("", model.version):
+    if place.version not in (None, model.version):
         known = f"There is no version '{place.version}' of '{NAME}' here; {model.version} answers."
         return refusal(404, known, place.route)
     try:
@@ -166,16 +168,16 @@ def _error(sentence: str) -> bytes:
     return msgspec.json.encode({"error": sentence})
 
 
-def _route(path: str) -> tuple[str, str, str]:
+def _route(path: str) -> tuple[str, str | None, str | None]:
     """Route of a path, with the model and version that it names."""
     if path.startswith(_DECISIONS) and path.endswith(_OVERRIDE) and path.count("/") == 4:
-        return f"{_DECISIONS}{{id}}{_OVERRIDE}", "", ""
+        return f"{_DECISIONS}{{id}}{_OVERRIDE}", None, None
     if not path.startswith("/v2/models/"):
-        return path, "", ""
+        return path, None, None
     name, *rest = path.removeprefix("/v2/models/").split("/")
     if len(rest) > 1 and rest[0] == "versions":
         return "/".join(["/v2/models/{model}/versions/{version}", *rest[2:]]), name, rest[1]
-    return "/".join(["/v2/models/{model}", *rest]), name, ""
+    return "/".join(["/v2/models/{model}", *rest]), name, None
 
 
 def _live(_model: Model, _request: Request) -> Content:

@@ -57,7 +57,7 @@ class Shadow:
             place, request = offered
             started = time.perf_counter()
             try:
-                decisions = answer_at(replace(place, version=""), self.model, request).decisions
+                decisions = answer_at(replace(place, version=None), self.model, request).decisions
                 kept = [structs.replace(decision, kind="shadow") for decision in decisions]
                 if kept:
                     self._spool.append(lines(kept, int((time.perf_counter() - started) * 1e6)))

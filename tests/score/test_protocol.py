@@ -261,6 +261,7 @@ def _with(place: int, **changed: Any) -> dict[str, Any]:
         ({"inputs": tensors(ROW, shape=[0])}, "[0]"),
         ({"inputs": [{"name": name, "shape": [0], "datatype": "FP64", "data": []} for name in ROW]}, "no rows"),
         ({"inputs": tensors(ROW), "outputs": [{"name": "shap"}]}, "no output 'shap'"),
+        ({"inputs": tensors(ROW), "outputs": [{"name": "points"}] * 3_000}, "'points' is asked for twice"),
         ({"inputs": tensors(ROW), "id": 7}, "does not fit"),
         (
             {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP64", "data": [[1, 2]]}]},
@@ -301,6 +302,13 @@ def test_a_model_with_categories_takes_no_single_tensor(mixed: Model) -> None:
         ("GET", "/v2/models/quipu/explain", 404),
         ("GET", "/v2/models", 404),
         ("GET", "/v2/models/quipu/versions", 404),
+        ("POST", "/v2/models//infer", 404),
+        ("GET", "/v2/models//ready", 404),
+        ("GET", "/v2/models//versions/1/ready", 404),
+        ("POST", "/v2/models/quipu/versions//infer", 404),
+        ("GET", "/v2/models/quipu/versions//ready", 404),
+        ("HEAD", "/v2/models/quipu/infer", 405),
+        ("HEAD", "/v1/score", 405),
         ("GET", "/v2/models/quipu/infer", 405),
         ("DELETE", "/v2/models/quipu", 405),
         ("PUT", "/v1/score", 405),
@@ -311,3 +319,8 @@ def test_other_paths_and_methods_are_told_so(numbers: Model, method: str, path: 
     assert answered.status == status
     assert set(json.loads(answered.body)) == {"error"}
     assert ([name for name, _ in answered.headers] == ["allow"]) == (status == 405)
+
+
+@pytest.mark.parametrize("path", ["/v2/health/live", "/v2/health/ready", "/v2/models/quipu/", "/openapi.json"])
+def test_head_is_answered_as_get(numbers: Model, path: str) -> None:
+    assert answer(numbers, Request("HEAD", path)) == answer(numbers, Request("GET", path))

@@ -31,7 +31,9 @@ def first(scorer: Scorer, store: Store, xgboost_version: str) -> Scorer:
 
 def test_it_answers_both_faces(first: Scorer, document: dict[str, Any], xgboost_version: str) -> None:
     for path in ("/v2/health/live", "/v2/health/ready", "/v2", "/v2/models/quipu", "/v2/models/quipu/ready"):
-        assert first.http.get(path).status_code == 200
+        found, head = first.http.get(path), first.http.head(path)
+        assert found.status_code == head.status_code == 200
+        assert (head.content, head.headers["content-length"]) == (b"", str(len(found.content)))
     inferred = first.http.post("/v2/models/quipu/infer", json=REQUEST)
     assert inferred.status_code == 200
     assert inferred.headers["content-type"] == "application/json"
