@@ -17,7 +17,7 @@ from components.score.lean import leave_out
 def main() -> None:
     """Serve until stopped; a problem is one sentence on standard error and exit code 1."""
     leave_out()
-    gc.disable()  # of what a start makes most stays; the service looks through it once before it answers
+    gc.disable()  # until the service answers: what a start makes stays
 
     from components.credit.store import access_from_environment, secret
     from components.score.service import serve
