@@ -7,7 +7,6 @@ it bounds how slowly a client may send its headers.
 
 import asyncio
 import gc
-import ipaddress
 import itertools
 import secrets
 import signal
@@ -30,6 +29,7 @@ from msgspec import structs
 
 from components.credit.errors import InputError, StoreError
 from components.credit.store import Access, Store
+from components.score.addresses import Network, address_of
 from components.score.decisions import lines, new_id, now
 from components.score.drift import Drift
 from components.score.following import follow
@@ -75,7 +75,6 @@ _SWITCH_SECONDS = 0.0002
 _CONNECTIONS = 4096
 _QUIET = ("GET /v2/health/live", "GET /v2/health/ready")
 _READY = ("GET /v2/health/ready", "GET /v2/models/{model}/ready", "GET /v2/models/{model}/versions/{version}/ready")
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class Listening:
         port: Port.
         tokens: What tokens are believed; None where everybody may do all.
         rate: Requests a second of one actor; 0 where there is no bound. A second's worth may come at once.
-        proxies: Networks of proxies whose ``x-forwarded-for`` is believed.
+        proxies: Networks of proxies whose ``x-forwarded-for`` is believed, as far as its last address.
         body_seconds: How long a body may take to arrive.
         certificate: Certificate chain (PEM) for TLS; None for plain HTTP.
         key: Private key of the certificate (PEM, without a password).
@@ -99,7 +98,7 @@ class Listening:
     port: int = 8080
     tokens: Tokens | None = None
     rate: float = 0.0
-    proxies: tuple[_Network, ...] = ()
+    proxies: tuple[Network, ...] = ()
     body_seconds: float = 10.0
     certificate: Path | None = None
     key: Path | None = None
@@ -200,13 +199,8 @@ class Service:
 
     def _address(self, scope: Scope) -> str:
         """Where a request comes from: what a proxy of ours says, else the other end of the connection."""
-        address = scope.client.rpartition(":")[0].strip("[]")
-        if self._proxies:
-            forwarded = scope.headers.get("x-forwarded-for")
-            came_by = ipaddress.ip_address(address)
-            if forwarded and any(came_by in network for network in self._proxies):
-                return str(forwarded).rpartition(",")[2].strip()
-        return address
+        forwarded = scope.headers.get_all("x-forwarded-for") if self._proxies else []  # type: ignore[attr-defined]  # granian's stub lacks it
+        return address_of(scope.client, forwarded, self._proxies)
 
     async def _body(self, place: Place, scope: Scope, protocol: HTTPProtocol) -> bytes | Answer:
         """The body, or the answer that it is too large or too slow."""

@@ -9,7 +9,9 @@ QUIPU_MODEL_VERSION  version to serve whatever the pointer says; empty or not se
 QUIPU_SCORER_RATE    requests a second of one actor, 1000 if not set; 0 for no bound
 QUIPU_SCORER_BODY    seconds that a body may take to arrive, 10 if not set
 QUIPU_SCORER_DRAIN   seconds that requests are still taken after SIGTERM while readiness says no, 0 if not set
-QUIPU_SCORER_PROXIES networks (CIDR, by comma) of proxies whose x-forwarded-for is believed
+QUIPU_SCORER_PROXIES networks (CIDR, by comma) of proxies whose x-forwarded-for is believed: its last address, which the
+                     proxy adds. Behind a proxy it must be set, else all clients count as one, and the failures of one
+                     shut out the others; and only the proxy may reach the scorer from there
 
 Who may ask; without any of it everybody on this machine, and nobody else:
 
@@ -27,6 +29,7 @@ import ssl
 from pathlib import Path
 
 from components.credit.errors import InputError
+from components.score.addresses import Network
 from components.score.service import Listening
 from components.score.tokens import Issuer, Tokens
 
@@ -96,7 +99,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _networks(name: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+def _networks(name: str) -> tuple[Network, ...]:
     try:
         return tuple(ipaddress.ip_network(part.strip()) for part in os.environ.get(name, "").split(",") if part.strip())
     except ValueError as error:

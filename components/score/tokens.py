@@ -7,6 +7,7 @@ are read beside the requests, never for one.
 import asyncio
 import hashlib
 import hmac
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,13 +92,16 @@ class Tokens:
         known = self._known.get(digest)
         if known is not None and known[1] > time.time():
             return known[0]
-        if wait := self._failures.wait(address):
-            raise TokenRefused("Too many tokens from your address were not believed; wait a while.", wait)
-        try:
-            actor, expires = self._verified(header)
-        except TokenRefused:
-            self._failures.take(address)
-            raise
+        token = _token(header)
+        actor, expires = self._by_api_key(token), math.inf
+        if actor is None:  # a key is found at once; a signature costs what those who guess must not be given
+            if wait := self._failures.wait(address):
+                raise TokenRefused("Too many tokens from your address were not believed; wait a while.", wait)
+            try:
+                actor, expires = self._by_token(token)
+            except TokenRefused:
+                self._failures.take(address)
+                raise
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         self._known[digest] = actor, expires
@@ -156,15 +160,6 @@ class Tokens:
             found.append((stat.st_ino, stat.st_mtime_ns, stat.st_size) if stat else (0, 0, 0))
         return found
 
-    def _verified(self, header: str) -> tuple[Actor, float]:
-        """The actor of a token and when that ends (seconds since 1970)."""
-        scheme, _, token = header.partition(" ")
-        token = token.strip()
-        if scheme.lower() != "bearer" or not token or len(header) > _LONGEST:
-            raise TokenRefused("Give a token: 'Authorization: Bearer …'.")
-        actor = self._by_api_key(token)
-        return (actor, float("inf")) if actor else self._by_token(token)
-
     def _by_api_key(self, token: str) -> Actor | None:
         digest = hashlib.sha256(token.encode()).hexdigest()
         found = None
@@ -174,6 +169,7 @@ class Tokens:
         return found
 
     def _by_token(self, token: str) -> tuple[Actor, float]:
+        """The actor of an issuer's token and when that ends (seconds since 1970)."""
         if self._issuer is None:
             raise TokenRefused("The key is not known here.")
         try:
@@ -200,6 +196,14 @@ class Tokens:
         except (jwt.PyJWTError, ArithmeticError, ValueError, TypeError, RecursionError) as error:
             raise TokenRefused("The token does not verify.") from error
         return Actor(claims["sub"], _roles(claims, self._issuer.roles_claim)), float(claims["exp"]) + _LEEWAY
+
+
+def _token(header: str) -> str:
+    """The token in an ``authorization`` header."""
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip() or len(header) > _LONGEST:
+        raise TokenRefused("Give a token: 'Authorization: Bearer …'.")
+    return token.strip()
 
 
 def _roles(claims: dict[str, Any], claim: str) -> frozenset[Role]:

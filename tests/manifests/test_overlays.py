@@ -1,5 +1,6 @@
 """Every overlay renders, and is what Kubernetes takes."""
 
+import ipaddress
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+
+from components.score.addresses import address_of
 
 ROOT = Path(__file__).resolve().parents[2]
 OVERLAYS = sorted(path.name for path in (ROOT / "manifests" / "overlays").iterdir())
@@ -79,6 +82,24 @@ def test_in_production_the_scorer_asks_who_is_there() -> None:
     for side in sides:
         (mount,) = [m for m in side["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] if m["name"] == "keys"]
         assert settings["QUIPU_AUTH_KEYS_FILE"].startswith(mount["mountPath"])
+
+
+def test_behind_the_ingress_the_scorer_tells_its_clients_apart() -> None:
+    objects = rendered(ROOT / "manifests" / "overlays" / "production")
+    assert any(one["kind"] == "Ingress" for one in objects)
+    (settings,) = [one["data"] for one in objects if one["kind"] == "ConfigMap" and one["metadata"]["name"] == "scorer"]
+    proxies = [ipaddress.ip_network(part) for part in settings["QUIPU_SCORER_PROXIES"].split(",")]
+    assert address_of("10.244.1.7:40000", ["192.0.2.1, 203.0.113.5"], proxies) == "203.0.113.5"
+    assert not [network for network in proxies if network.is_global]
+    policies = [one["spec"] for one in objects if one["kind"] == "NetworkPolicy"]
+    (policy,) = [
+        one for one in policies if one["podSelector"].get("matchLabels", {}).get("app.kubernetes.io/name") == "scorer"
+    ]
+    (callers,) = [rule["from"] for rule in policy["ingress"] if {"port": "http"} in rule["ports"]]
+    assert {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}} in callers
+    assert all("ipBlock" not in caller for caller in callers), (
+        "who can come from a proxy's network can write the header"
+    )
 
 
 def test_the_tasks_of_a_run_find_what_their_pods_ask_for() -> None:

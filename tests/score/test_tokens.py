@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import http.server
+import ipaddress
 import json
 import os
 import re
@@ -23,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from components.credit.errors import InputError
 from components.credit.registry import promote
 from components.credit.store import Access, Store
+from components.score.addresses import address_of
 from components.score.apikeys import add_key, new_key, read_keys
 from components.score.keyset import fetch_key_set, read_key_set
 from components.score.settings import listening_from_environment
@@ -209,6 +211,41 @@ def test_whoever_fails_often_is_not_looked_at_while_others_go_on(guarded: Scorer
     assert int(told[-1].headers["retry-after"]) >= 1
     assert ask(guarded, provider.token(sub="a"), address="198.51.100.1").status_code == 429
     assert ask(guarded, provider.token(sub="b"), address="198.51.100.2").status_code == 200
+
+
+def test_whoever_guesses_cannot_say_that_another_did(guarded: Scorer, provider: Provider) -> None:
+    def told(token: str, first: str, by_proxy: str) -> int:
+        lines = [("authorization", f"Bearer {token}"), ("x-forwarded-for", first), ("x-forwarded-for", by_proxy)]
+        return guarded.http.post(INFER, json=REQUEST, headers=lines).status_code
+
+    guessed = [told(f"guess-{place}", f"192.0.2.{place}", "198.51.100.9") for place in range(30)]
+    assert set(guessed) == {401, 429}
+    assert told(provider.token(sub="c"), "198.51.100.9", "192.0.2.77") == 200
+    assert told(provider.token(sub="d"), "192.0.2.77", "198.51.100.9") == 429
+
+
+def test_an_api_key_opens_though_others_behind_its_address_guess(folder: Path, keys_by_role: dict[str, str]) -> None:
+    tokens = Tokens(folder / "keys.json", None)
+    for place in range(30):
+        with pytest.raises(TokenRefused):
+            tokens.actor(f"Bearer guess-{place}", "a")
+    assert tokens.actor(f"Bearer {keys_by_role['score']}", "a").name == "shop-score"
+
+
+@pytest.mark.parametrize(
+    ("client", "forwarded", "address"),
+    [
+        ("10.1.2.3:55", ["192.0.2.1", "192.0.2.2, 192.0.2.3"], "192.0.2.3"),
+        ("[::ffff:10.1.2.3]:55", ["192.0.2.1"], "192.0.2.1"),
+        ("10.1.2.3:55", ["2001:db8::1"], "2001:db8::1"),
+        ("10.1.2.3:55", ["192.0.2.1, unknown"], "10.1.2.3"),
+        ("10.1.2.3:55", [], "10.1.2.3"),
+        ("11.1.2.3:55", ["192.0.2.1"], "11.1.2.3"),
+        ("[2001:db8::2]:55", ["192.0.2.1"], "2001:db8::2"),
+    ],
+)
+def test_only_the_last_address_of_a_proxy_of_ours_is_believed(client: str, forwarded: list[str], address: str) -> None:
+    assert address_of(client, forwarded, [ipaddress.ip_network("10.0.0.0/8")]) == address
 
 
 def test_a_verified_token_is_remembered_until_it_ends(tokens: Tokens, provider: Provider) -> None:
