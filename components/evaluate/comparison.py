@@ -123,7 +123,7 @@ def compare(
     progress.report("figures and intervals", rows=len(test), share=0.6)
     seen = {name: _outcomes(test, name, scorer) for name, scorer in scorers.items()}
     drawn = resampled(seen, config.seed)
-    models = {name: figures(outcomes, drawn[name], confidence) for name, outcomes in seen.items()}
+    models = {name: figures(outcomes, drawn[name], confidence, config.seed) for name, outcomes in seen.items()}
     shown = {name: curves(outcomes, confidence) for name, outcomes in seen.items()}
     tests = {
         name: metrics.delong_test(

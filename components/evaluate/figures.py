@@ -22,7 +22,7 @@ _CALIBRATION_BINS = 10
 _HISTOGRAM_BINS = 30
 
 # What is estimated on each sample of borrowers, in this order.
-_RESAMPLED = ("auc", "ks", "brier", "log_loss", "accuracy", "precision", "recall", "f1", "approval_rate")
+_RESAMPLED = ("auc", "brier", "log_loss", "accuracy", "precision", "recall", "f1", "approval_rate")
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,11 @@ def resampled(seen: dict[str, Outcomes], seed: int) -> dict[str, dict[str, Array
     return {name: dict(zip(_RESAMPLED, drawn[:, place].T, strict=True)) for place, name in enumerate(seen)}
 
 
-def figures(outcomes: Outcomes, drawn: dict[str, Array], confidence: float) -> dict[str, float | int]:
+def figures(outcomes: Outcomes, drawn: dict[str, Array], confidence: float, seed: int = 0) -> dict[str, float | int]:
     """The figures of a model, each with ``_low`` and ``_high``.
 
-    AUC and Gini have DeLong's interval (a borrower's rows together), all others a percentile interval of ``drawn``.
+    AUC and Gini have DeLong's interval and KS that of ``metrics.ks_interval`` (a borrower's rows together), all others
+    a percentile interval of ``drawn``; ``seed`` is that of the halvings for KS.
     """
     bad, probability = outcomes.bad, outcomes.probability
     auc = metrics.auc_interval(bad, probability, confidence, outcomes.borrower)
@@ -100,8 +101,9 @@ def figures(outcomes: Outcomes, drawn: dict[str, Array], confidence: float) -> d
         "gini_low": metrics.gini(auc.low),
         "gini_high": metrics.gini(auc.high),
     }
+    ks = metrics.ks_interval(bad, probability, confidence, outcomes.borrower, seed)
+    found |= {"ks": ks.value, "ks_low": ks.low, "ks_high": ks.high}
     values = {
-        "ks": metrics.ks(bad, probability),
         "brier": metrics.brier(bad, probability),
         "log_loss": metrics.log_loss(bad, probability),
         **metrics.at_cutoff(metrics.confusion(bad, probability, outcomes.cutoff)),
@@ -207,7 +209,6 @@ def _measure(outcomes: Outcomes) -> Callable[[Array], Array]:
         return np.array(
             [
                 metrics.auc_of_counts(of_bads, of_goods),
-                metrics.ks_of_counts(of_bads, of_goods),
                 squares / rows,
                 losses / rows,
                 (rows - bads - declines + 2 * hits) / rows,

@@ -114,6 +114,32 @@ def test_interval_holds_the_truth_about_as_often_as_it_says():
     assert 0.84 <= np.mean(held) <= 0.96
 
 
+@pytest.mark.parametrize(("distance", "bads", "goods"), [(1.14, 155, 1417), (1.14, 40, 360), (0.5, 155, 1417)])
+def test_the_interval_of_ks_holds_the_truth_as_often_as_it_says(distance: float, bads: int, goods: int):
+    # Two normal scores that lie a distance apart: KS = 2 Phi(distance / 2) - 1.
+    truth = 2 * stats.norm.cdf(distance / 2) - 1
+    random, bad = np.random.default_rng(3), np.repeat([1, 0], [bads, goods])
+    found = [metrics.ks_interval(bad, random.normal(size=bad.size) + distance * bad, 0.95) for _ in range(400)]
+    assert np.mean([each.low <= truth <= each.high for each in found]) >= 0.945
+    assert np.mean([truth < each.low for each in found]) <= 0.04
+    assert np.mean([truth > each.high for each in found]) <= 0.04
+    gap = 4 * np.sqrt(1 / bads + 1 / goods) * np.sqrt(0.25)
+    assert np.mean([each.high - each.low for each in found]) < 1.35 * gap
+
+
+def test_the_interval_of_ks_counts_a_borrower_once():
+    bad, probability = portfolio(400)
+    twice, people = (np.tile(bad, 2), np.tile(probability, 2)), np.tile(np.arange(400), 2)
+    once, doubled = metrics.ks_interval(bad, probability, 0.95), metrics.ks_interval(*twice, 0.95, people)
+    assert (doubled.value, doubled.low, doubled.high) == pytest.approx((once.value, once.low, once.high), abs=0.02)
+    assert metrics.ks_interval(*twice, 0.95).high < doubled.high - 0.01
+
+
+def test_the_interval_of_ks_says_nothing_of_one_bad_row():
+    interval = metrics.ks_interval([1, 0, 0, 0], [0.9, 0.1, 0.2, 0.3], 0.95)
+    assert (interval.value, interval.low, interval.high) == (1.0, 0.0, 1.0)
+
+
 def test_a_borrower_with_two_like_rows_counts_once():
     bad, probability = portfolio(400)
     once = metrics.delong(bad, probability)[1][0, 0]

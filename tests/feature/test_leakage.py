@@ -84,6 +84,18 @@ def test_a_feature_that_knows_the_outcome_is_found(find: Find, leak: list[object
     refuse([found], Limits(leakage_reason="the status is known at the desk"), "")
 
 
+def test_a_category_of_noise_is_no_leak_however_many_values_it_has(find: Find):
+    assert find({"noise": NOISE, "document": [f"d{number}" for number in range(N)]}) == []
+    assert find({"noise": NOISE, "agent": [f"g{number * 7 % 90}" for number in range(N)]}) == []
+
+
+def test_a_leak_in_one_of_many_categories_is_found(find: Find):
+    # Each officer writes a word of his own on what went wrong, so that there are many words and each is seldom.
+    words = [f"{'collected' if bad else 'fine'} by {number // 4 % 20}" for number, bad in enumerate(BAD)]
+    (found,) = find({"noise": NOISE, "remark": words})
+    assert (found["feature"], found["auc"] > 0.95) == ("remark", True)
+
+
 def test_only_the_samples_that_train_or_test_are_judged(find: Find):
     leak = [10.0 if bad else 1.0 for bad in BAD]
     kept = ["train" if number % 50 < 2 else "embargo" for number in range(N)]
