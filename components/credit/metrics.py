@@ -110,9 +110,9 @@ def ks_interval(
     honest = []
     for _ in range(_HALVINGS):
         half = (random.permutation(people) % 2)[person].astype(float)
-        sides = gaps(half), gaps(1 - half)
-        if sides[0] is not None and sides[1] is not None:
-            for one, other in (sides, sides[::-1]):
+        first, second = gaps(half), gaps(1 - half)
+        if first is not None and second is not None:
+            for one, other in ((first, second), (second, first)):
                 place = int(np.abs(other).argmax())
                 honest.append(float(one[place] * np.sign(other[place])))
     if not honest:

@@ -192,8 +192,8 @@ def _auc_of_category(connection: duckdb.DuckDBPyConnection, feature: Feature) ->
         average = bads[learnt].sum() / rows[learnt].sum()
         rate = (bads[learnt] + average) / (rows[learnt] + 1)
         of_rate = np.unique(rate.round(12), return_inverse=True)[1]
-        counts = (np.bincount(of_rate, each[judged]) for each in (bads, rows - bads))
-        aucs.append(_auc_of_groups(*counts))
+        of_bads, of_goods = (np.bincount(of_rate, each[judged]).astype(np.float64) for each in (bads, rows - bads))
+        aucs.append(_auc_of_groups(of_bads, of_goods))
     return float(np.mean(aucs)) if aucs else 0.5
 
 
