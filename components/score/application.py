@@ -96,7 +96,7 @@ class Score(Struct, frozen=True):
 
 
 class Batch(Struct, frozen=True, forbid_unknown_fields=True):
-    """Several applications, each with its raw history."""
+    """Several applications, each with its raw history; one that does not fit gets an error in its place."""
 
     applications: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=MOST_APPLICATIONS)]
 

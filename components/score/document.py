@@ -7,8 +7,8 @@ must be in it: an amount and a term or, where the lender delivers ready attribut
 """
 
 import datetime
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import Decimal
 from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
@@ -34,6 +34,7 @@ _IMPLIED = {
     "transactions": ("transaction_id", "known_at", "currency"),
 }
 _DIGITS = 16  # of decimal(18, 2) before the point
+_AMOUNT = rf"-?[0-9]{{1,{_DIGITS}}}(\.[0-9]{{1,2}})?"  # as text
 _WHOLE_DOUBLES = 10**15  # hundredths; a double tells those below from each other
 _AHEAD = datetime.timedelta(days=1)  # of the clock here that a decision may be: clocks and zones differ
 _THIS = "this application"  # where it has no identifier; a loan without one did not come of it
@@ -54,7 +55,7 @@ def _type(field: Field) -> Any:
     if field.allowed:
         return Annotated[Literal[field.allowed], shown]
     if field.type == MONEY:
-        return Annotated[int | float | str, shown]
+        return Annotated[int | float | Annotated[str, Meta(extra_json_schema={"pattern": f"^{_AMOUNT}$"})], shown]
     if field.type == TIME:
         return Annotated[datetime.datetime, shown, Meta(tz=True)]
     if field.type == DAY:
@@ -226,18 +227,16 @@ def _hundredths(section: str, field: Field, values: list[Any]) -> list[int | Non
 def _amount(section: str, place: int, field: Field, value: float | str) -> int:
     """One amount in hundredths."""
     meant = "an amount with two decimals within the bounds of the contract"
-    if isinstance(value, float):
+    if isinstance(value, str):
+        fits = re.fullmatch(_AMOUNT, value) is not None
+        whole, _, cents = value.partition(".")
+        found = int(whole + cents.ljust(2, "0")) if fits else 0
+    elif isinstance(value, int):
+        fits = abs(value) < 10**_DIGITS
+        found = value * 100
+    else:
         found = round(value * 100) if abs(value) < _WHOLE_DOUBLES else 0
         fits = found / 100 == value and abs(found) < _WHOLE_DOUBLES
-    else:
-        try:
-            exact = Decimal(value)
-        except ArithmeticError:
-            _refuse(section, place, field, meant)
-        exponent = exact.as_tuple().exponent
-        fits = isinstance(exponent, int) and exponent > -_DIGITS and exact.adjusted() < _DIGITS
-        fits = fits and exact == round(exact, 2)
-        found = int(exact.scaleb(2)) if fits else 0
     if not fits or found < _least(field):
         _refuse(section, place, field, meant)
     return found

@@ -46,7 +46,29 @@ _REFUSALS = {
     "401": "No token, or one that is not believed.",
     "403": "The token lacks the role that this needs.",
     "429": "Asked too often; retry-after says how long to wait.",
+    "500": "The scorer failed; its log says where.",
     "503": "Not now: too much to do, or about to stop.",
+}
+_EXAMPLE = {
+    "application": {
+        "application_id": "A-2024-0001",
+        "decided_at": "2024-06-15T10:00:00-05:00",
+        "amount": 2500,
+        "total_due": "3000.00",
+        "term_days": 360,
+        "channel": "branch",
+        "declared_income": 1800.5,
+    },
+    "borrower": {"birth_month": "1985-02-01", "education": "secondary", "dependants": 2},
+    "loans": [
+        {"loan_id": "L1", "event_time": "2024-02-01T15:00:00Z", "principal": 1500, "term_days": 90, "kind": "new"}
+    ],
+    "repayments": [
+        {"loan_id": "L1", "event_time": "2024-03-02T15:00:00Z", "kind": "due", "due_on": "2024-03-02", "amount": 520},
+        {"loan_id": "L1", "event_time": "2024-03-04T15:00:00Z", "kind": "payment", "amount": 520},
+    ],
+    "bureau": [{"event_time": "2024-04-30T15:00:00Z", "debt": 4200, "worst_class": 0}],
+    "transactions": [{"event_time": "2024-06-12T15:00:00Z", "direction": "in", "kind": "wallet", "amount": 120.4}],
 }
 _MODEL = [("model", NAME)]
 _BEARER = {
@@ -56,18 +78,6 @@ _BEARER = {
 }
 _DECISION = [("id", "id of the decision, as its answer has it")]
 _VERSION = [*_MODEL, ("version", "version of the model")]
-
-
-def _let_amounts_be_numbers(schema: Any) -> None:
-    """Msgspec describes a decimal as a string only, though it reads one from a number too."""
-    if isinstance(schema, dict):
-        if schema.get("format") == "decimal":
-            schema["type"] = ["number", "string"]
-        for part in schema.values():
-            _let_amounts_be_numbers(part)
-    elif isinstance(schema, list):
-        for part in schema:
-            _let_amounts_be_numbers(part)
 
 
 @cache
@@ -81,11 +91,14 @@ def openapi(places: frozenset[tuple[str, str, frozenset[Role]]]) -> bytes:
              ModelMetadata, ServerMetadata, Problem, Live, Ready, ModelReady, Models, dict[str, Any]]  # fmt: skip
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     by_type = dict(zip(types, schemas, strict=True))
-    _let_amounts_be_numbers(components)
+    components["Batch"]["properties"]["applications"]["items"] = by_type[Document]  # read one by one, so raw there
     components["Tensor"]["properties"]["data"] = {"type": "array", "description": "Flat, or nested row by row."}
 
-    def operation(summary: str, gives: Any, takes: Any = None, parameters: list[tuple[str, str]] | None = None) -> Any:
+    def operation(
+        name: str, summary: str, gives: Any, takes: Any = None, parameters: list[tuple[str, str]] | None = None
+    ) -> Any:
         described: dict[str, Any] = {
+            "operationId": name,
             "summary": summary,
             "responses": {
                 "200": {"description": "The answer.", "content": {"application/json": {"schema": by_type[gives]}}},
@@ -108,26 +121,32 @@ def openapi(places: frozenset[tuple[str, str, frozenset[Role]]]) -> bytes:
         return described
 
     paths: dict[str, Any] = {
-        "/v1/score": {"post": operation("Score an application with its raw history", Score, Document)},
-        "/v1/score:batch": {"post": operation("Score several applications, each by itself", BatchAnswer, Batch)},
-        "/v1/decisions/{id}/override": {
-            "post": operation("Record that a person decided otherwise, and why", Override, OverrideRequest, _DECISION)
+        "/v1/score": {"post": operation("score", "Score an application with its raw history", Score, Document)},
+        "/v1/score:batch": {
+            "post": operation("scoreBatch", "Score several applications, each by itself", BatchAnswer, Batch)
         },
-        "/v1/models": {"get": operation("What answers here", Models)},
-        "/openapi.json": {"get": operation("This document", dict[str, Any])},
-        "/v2/health/live": {"get": operation("Whether the process answers", Live)},
-        "/v2/health/ready": {"get": operation("Whether a verified model is loaded", Ready)},
-        "/v2": {"get": operation("Who answers", ServerMetadata)},
+        "/v1/decisions/{id}/override": {
+            "post": operation(
+                "override", "Record that a person decided otherwise, and why", Override, OverrideRequest, _DECISION
+            )
+        },
+        "/v1/models": {"get": operation("models", "What answers here", Models)},
+        "/openapi.json": {"get": operation("description", "This document", dict[str, Any])},
+        "/v2/health/live": {"get": operation("live", "Whether the process answers", Live)},
+        "/v2/health/ready": {"get": operation("ready", "Whether a verified model is loaded", Ready)},
+        "/v2": {"get": operation("server", "Who answers", ServerMetadata)},
     }
-    for prefix, parameters in (
-        ("/v2/models/{model}", _MODEL),
-        ("/v2/models/{model}/versions/{version}", _VERSION),
+    paths["/v1/score"]["post"]["requestBody"]["content"]["application/json"]["example"] = _EXAMPLE
+    for prefix, name, parameters in (
+        ("/v2/models/{model}", "model", _MODEL),
+        ("/v2/models/{model}/versions/{version}", "modelVersion", _VERSION),
     ):
-        paths[prefix] = {"get": operation("What the model takes and gives", ModelMetadata, None, parameters)}
-        paths[f"{prefix}/ready"] = {"get": operation("Whether the model is loaded", ModelReady, None, parameters)}
-        paths[f"{prefix}/infer"] = {
-            "post": operation("Score rows of ready features", InferenceResponse, InferenceRequest, parameters)
-        }
+        told = operation(f"{name}Metadata", "What the model takes and gives", ModelMetadata, None, parameters)
+        ready = operation(f"{name}Ready", "Whether the model is loaded", ModelReady, None, parameters)
+        scored = operation(
+            f"{name}Infer", "Score rows of ready features", InferenceResponse, InferenceRequest, parameters
+        )
+        paths |= {prefix: {"get": told}, f"{prefix}/ready": {"get": ready}, f"{prefix}/infer": {"post": scored}}
     for path, method, roles in places:
         one_of = ", ".join(sorted(roles))
         operation_there = paths[path][method.lower()]
