@@ -113,9 +113,9 @@ class Search(Struct, forbid_unknown_fields=True, frozen=True):
     xgboost_candidates: Positive = 24
     forest_space: dict[str, list[float | int | str]] = msgspec.field(
         default_factory=lambda: {
-            "max_depth": [6, 8, 10, 14],
-            "min_samples_leaf": [5, 10, 20, 40, 80],
-            "max_features": ["sqrt", 0.2, 0.35, 0.5],
+            "max_depth": [8, 12, 20],
+            "min_samples_leaf": [2, 5, 15, 40],
+            "max_features": ["sqrt", 0.35],
         }
     )
     xgboost_space: dict[str, list[float | int]] = msgspec.field(
