@@ -8,16 +8,16 @@ it bounds how slowly a client may send its headers.
 import asyncio
 import gc
 import itertools
+import resource
 import secrets
 import signal
 import socket
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import uvloop
@@ -69,10 +69,15 @@ _SHORT = 16 * 1024
 _SHORT_AT = {"POST /v1/score": 32 * 1024, "POST /v1/score:batch": 0}
 _MOST_WAITING = 256  # requests for the worker; more would only wait until they are too late
 _FLUSH_SECONDS = 0.2
+_OVERRIDE_SECONDS = 5.0  # for the store to take an override
+_MOST_OVERRIDES = 4  # at once; a store that hangs holds these threads, and no others
 # How long a thread beside, such as that of a shadow or of a model that is being loaded, may hold the interpreter while
 # a request waits for it; usual are 5 ms.
 _SWITCH_SECONDS = 0.0002
-_CONNECTIONS = 4096
+# Open connections at most, and the descriptors that are left for the spool, the store and what else must go on.
+_CONNECTIONS, _OWN_FILES = 4096, 256
+# How soon something that goes on beside the requests is begun again after it failed: at first, and at most.
+_AGAIN_SECONDS, _AGAIN_AT_MOST = 1.0, 60.0
 _QUIET = ("GET /v2/health/live", "GET /v2/health/ready")
 _READY = ("GET /v2/health/ready", "GET /v2/models/{model}/ready", "GET /v2/models/{model}/versions/{version}/ready")
 
@@ -119,6 +124,8 @@ class Service:
         self._buckets = Buckets(listening.rate, listening.rate) if listening.rate else None
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="score")
         self._waiting = 0
+        self._overriders = ThreadPoolExecutor(_MOST_OVERRIDES, thread_name_prefix="override")
+        self._overriding = 0
         self._body_seconds = listening.body_seconds
         self._reading: dict[asyncio.Task[None], float] = {}
         self._ids = itertools.count()
@@ -152,18 +159,24 @@ class Service:
         if isinstance(place, Answer):
             answered = place
         else:
-            actor = self._admitted(place, headers.get("authorization"), scope)
-            if isinstance(actor, Answer):
-                answered = actor
-            else:
-                body = await self._body(place, scope, protocol) if scope.method == "POST" else b""
-                if isinstance(body, Answer):
-                    answered = body
+            try:
+                actor = self._admitted(place, headers.get("authorization"), scope)
+                if isinstance(actor, Answer):
+                    answered = actor
                 else:
-                    size = len(body)
-                    at = now()
-                    request = Request(scope.method, scope.path, body, request_id, actor, _head(headers), new_id(at), at)
-                    answered = await self._kept(place, request, await self._answer(place, request), started)
+                    body = await self._body(place, scope, protocol) if scope.method == "POST" else b""
+                    if isinstance(body, Answer):
+                        answered = body
+                    else:
+                        size = len(body)
+                        at = now()
+                        request = Request(
+                            scope.method, scope.path, body, request_id, actor, _head(headers), new_id(at), at
+                        )
+                        answered = await self._kept(place, request, await self._answer(place, request), started)
+            except Exception as error:  # whatever it is, a client gets a sentence and the log the place, without values
+                _log_failure(error)
+                answered = refusal(500, "The scorer failed on this request; its log says where.", place.route)
         protocol.response_bytes(
             answered.status,
             [("content-type", answered.type), ("x-request-id", request_id), *answered.headers],
@@ -249,14 +262,6 @@ class Service:
                 self._waiting -= 1
         except TimeoutError:
             return _busy(f"There was no answer within {_ANSWER_SECONDS:.0f} s; ask again.", place.route)
-        except Exception as error:  # whatever it is, a client gets a sentence and the log the place, without values
-            frame = error.__traceback__
-            while frame and frame.tb_next:
-                frame = frame.tb_next
-            where = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else ""
-            log_event("error", type=type(error).__name__, place=where)
-            count_error(type(error).__name__)
-            return refusal(500, "The scorer failed on this request; its log says where.", place.route)
 
     async def _kept(self, place: Place, request: Request, answered: Answer, started: float) -> Answer:
         """The answer, once what it tells is kept; where that cannot be, a refusal instead."""
@@ -273,13 +278,29 @@ class Service:
         return answered
 
     async def _overridden(self, answered: Answer, asked: Override) -> Answer:
+        if self._overriding >= _MOST_OVERRIDES:  # counted here, since who waited too long still holds a thread
+            return _busy("The store is slow to take overrides; ask again in a moment.", answered.route)
+        self._overriding += 1
+        kept = self._overriders.submit(record, asked, self._store, self.spool.folder)
+        waited = asyncio.wrap_future(kept)
+        waited.add_done_callback(self._override_ended)
         try:
-            standing = await asyncio.to_thread(record, asked, self._store, self.spool.folder)
+            async with asyncio.timeout(_OVERRIDE_SECONDS):
+                standing = await asyncio.shield(waited)
+        except TimeoutError:  # asked again, the same override is found where it was kept after all
+            return _busy(
+                f"The store did not take the override within {_OVERRIDE_SECONDS:.0f} s; ask again.", answered.route
+            )
         except UnknownDecision as error:
             return refusal(404, str(error), answered.route)
         except StoreError as error:
             return _busy(str(error), answered.route)
         return structs.replace(answered, body=msgspec.json.encode(standing))
+
+    def _override_ended(self, waited: "asyncio.Future[Override]") -> None:
+        self._overriding -= 1
+        if not waited.cancelled():
+            waited.exception()  # who waited too long did not look at it
 
     def _request_id(self, given: str | None) -> str:
         """The client's id of the request where it is a plain one, else a new one."""
@@ -292,6 +313,16 @@ def _head(headers: Headers) -> int:
     """Bytes of JSON before the tensors, by the binary extension of the Open Inference Protocol; 0 without it."""
     given = headers.get("inference-header-content-length")
     return int(given) if given and given.isdecimal() and len(given) < 10 else 0
+
+
+def _log_failure(error: Exception) -> None:
+    """Tell the log where something failed, and the metrics that it did; without values, which may be personal."""
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    where = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else ""
+    log_event("error", type=type(error).__name__, place=where)
+    count_error(type(error).__name__)
 
 
 _TOO_LARGE = f"The body is over {MOST_BYTES} bytes; send fewer rows."
@@ -328,7 +359,6 @@ def serve(
     store = Store(access)
     model = load_model(store, version, verify_key) if version else load_champion(store, verify_key)
     service = Service(model, listening, spool, store)
-    following = None if version else follow(service, store, verify_key, poll_seconds)
     if listening.metrics_port is not None:
         _check_free(listening.host, listening.metrics_port)
         REGISTRY.register(service.drift)
@@ -338,10 +368,21 @@ def serve(
     # the 10,000 objects that could go, would take a tenth of the start.
     gc.freeze()
     gc.enable()
-    uvloop.run(_serve(service, listening, following))
+    beside: list[Callable[[], Awaitable[None]]] = [
+        lambda: _housekeeping(service),
+        lambda: keep_synced(spool),
+        lambda: keep_shipping(spool),
+    ]
+    if not version:
+        beside.append(lambda: follow(service, store, verify_key, poll_seconds))
+    if listening.tokens is not None:
+        beside.append(listening.tokens.keep_fresh)
+    uvloop.run(_serve(service, listening, beside, _most_connections()))
 
 
-async def _serve(service: Service, listening: Listening, following: Coroutine[Any, Any, None] | None) -> None:
+async def _serve(
+    service: Service, listening: Listening, beside: list[Callable[[], Awaitable[None]]], connections: int
+) -> None:
     server = Server(
         service,
         address=listening.host,
@@ -350,7 +391,7 @@ async def _serve(service: Service, listening: Listening, following: Coroutine[An
         http=HTTPModes.http1,
         websockets=False,
         backlog=1024,
-        backpressure=_CONNECTIONS,
+        backpressure=connections,
         http1_settings=HTTP1Settings(header_read_timeout=_IDLE_SECONDS * 1000),
         log_enabled=False,
         ssl_cert=listening.certificate,
@@ -363,17 +404,9 @@ async def _serve(service: Service, listening: Listening, following: Coroutine[An
     loop.add_signal_handler(signal.SIGINT, server.stop)
     loop.add_signal_handler(signal.SIGTERM, _drain, service, server, listening.drain_seconds)
     async with asyncio.TaskGroup() as tasks:
-        beside = [
-            tasks.create_task(_housekeeping(service)),
-            tasks.create_task(keep_synced(service.spool)),
-            tasks.create_task(keep_shipping(service.spool)),
-        ]
-        if following is not None:
-            beside.append(tasks.create_task(following))
-        if listening.tokens is not None:
-            beside.append(tasks.create_task(listening.tokens.keep_fresh()))
+        going = [tasks.create_task(_kept_going(begin)) for begin in beside]
         await server.serve()
-        for task in beside:
+        for task in going:
             task.cancel()
     await end_spool(service.spool)
     log_event("stopped")
@@ -387,6 +420,28 @@ def _drain(service: Service, server: Server, seconds: float) -> None:
     service.draining = True
     log_event("draining", seconds=seconds)
     asyncio.get_running_loop().call_later(seconds, server.stop)
+
+
+async def _kept_going(begin: Callable[[], Awaitable[None]]) -> None:
+    """What goes on beside the requests, begun again where it fails: the answers must not end with it."""
+    wait = _AGAIN_SECONDS
+    while True:
+        try:
+            await begin()
+        except Exception as error:
+            _log_failure(error)
+        await asyncio.sleep(wait)
+        wait = min(2 * wait, _AGAIN_AT_MOST)
+
+
+def _most_connections() -> int:
+    """Connections that may be open at once, once as many files may be as the system lets this process have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _CONNECTIONS + _OWN_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return _CONNECTIONS if soft == resource.RLIM_INFINITY else max(min(_CONNECTIONS, soft - _OWN_FILES), soft // 2)
 
 
 async def _housekeeping(service: Service) -> None:

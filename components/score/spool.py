@@ -50,7 +50,7 @@ class Spool:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise InputError(f"QUIPU_SPOOL names {folder}, which the scorer cannot write to.")
         self.folder, self.most, self._seconds = folder, most, seconds
-        self._lock = threading.Lock()
+        self._lock, self._syncing = threading.Lock(), threading.Lock()
         self._file, self._size, self._begun, self._unsynced = -1, 0, 0.0, False
         self._broken = ""
         self.bytes = spooled_bytes(folder)
@@ -84,20 +84,22 @@ class Spool:
 
     def sync(self) -> None:
         """Have what was appended written to the disk itself, and end a segment that is old or large."""
-        with self._lock:
-            if self._file < 0:
-                return
-            file, unsynced, self._unsynced = os.dup(self._file), self._unsynced, False
-            if self._size >= _SEGMENT_BYTES or time.monotonic() - self._begun >= self._seconds:
-                self._end()
-        try:
-            if unsynced:
-                os.fdatasync(file)
-            self._broken = ""
-        except OSError as error:
-            self._broken = f"The disk of the spool {self.folder} does not keep what is written: {error.strerror}."
-        finally:
-            os.close(file)
+        with self._syncing:  # only who holds this closes a segment, so that none closes while it is synced
+            with self._lock:
+                if self._file < 0:
+                    return
+                file, unsynced, self._unsynced = self._file, self._unsynced, False
+                if ended := self._size >= _SEGMENT_BYTES or time.monotonic() - self._begun >= self._seconds:
+                    self._file = -1
+            try:
+                if unsynced:
+                    os.fdatasync(file)
+                self._broken = ""
+            except OSError as error:
+                self._broken = f"The disk of the spool {self.folder} does not keep what is written: {error.strerror}."
+            finally:
+                if ended:
+                    os.close(file)
 
     def measure(self) -> None:
         """Count the bytes of all segments anew; others ship them, or spool beside."""
@@ -105,9 +107,10 @@ class Spool:
 
     def close(self) -> None:
         """End the segment, so that it can be shipped; what is appended afterwards begins another."""
-        with self._lock:
+        with self._syncing, self._lock:
             if self._file >= 0:
-                self._end()
+                os.close(self._file)
+                self._file = -1
 
     def _problem(self) -> str:
         if self.bytes >= self.most:
@@ -125,10 +128,6 @@ class Spool:
         fcntl.flock(file, fcntl.LOCK_EX)
         hidden.rename(path)
         self._file, self._size, self._begun = file, 0, time.monotonic()
-
-    def _end(self) -> None:
-        os.close(self._file)
-        self._file = -1
 
 
 def segments(folder: Path) -> list[Path]:

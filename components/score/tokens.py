@@ -24,6 +24,7 @@ from components.score.requests import ROLES, STRANGER, Actor, Role
 
 _LEEWAY = 30  # seconds that clocks may differ
 _LONGEST = 8192  # characters of a header; no provider's token is longer
+_LONGEST_NAME = 200  # characters of a subject; the decision log keeps it with each answer
 _MOST_KNOWN = 10_000
 _LOOK_SECONDS = 2.0  # between two looks at the files
 _FETCH_SECONDS = 600.0  # between two looks at the issuer
@@ -189,13 +190,16 @@ class Tokens:
                 leeway=_LEEWAY,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
+            name, ends = str(claims["sub"]), float(claims["exp"]) + _LEEWAY
         except jwt.ExpiredSignatureError as error:
             raise TokenRefused("The token has expired; get a new one.") from error
         except jwt.InvalidAudienceError as error:
             raise TokenRefused("The token is for another audience.") from error
         except (jwt.PyJWTError, ArithmeticError, ValueError, TypeError, RecursionError) as error:
             raise TokenRefused("The token does not verify.") from error
-        return Actor(claims["sub"], _roles(claims, self._issuer.roles_claim)), float(claims["exp"]) + _LEEWAY
+        if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
+            raise TokenRefused(f"The token's sub is no plain name of at most {_LONGEST_NAME} characters.")
+        return Actor(name, _roles(claims, self._issuer.roles_claim)), ends
 
 
 def _token(header: str) -> str:

@@ -57,7 +57,10 @@ def free_port() -> int:
         return int(opened.getsockname()[1])
 
 
-def start(access: Access, verify_key: str, port: int, **settings: str) -> "subprocess.Popen[str]":
+def start(
+    access: Access, verify_key: str, port: int, files: int | None = None, **settings: str
+) -> "subprocess.Popen[str]":
+    """Start a scorer, which may have so many files open."""
     environment = os.environ | {
         "QUIPU_STORE_ENDPOINT": access.endpoint,
         "QUIPU_STORE_ACCESS_KEY": access.access_key,
@@ -68,8 +71,9 @@ def start(access: Access, verify_key: str, port: int, **settings: str) -> "subpr
         "PYTHONPATH": str(ROOT),
         **settings,
     }
+    bound = ["prlimit", f"--nofile={files}:{files}"] if files else []
     return subprocess.Popen(
-        [sys.executable, "-m", "components.score"],
+        [*bound, sys.executable, "-m", "components.score"],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -89,9 +93,9 @@ def _wait_until_it_listens(port: int) -> None:
 
 
 @contextmanager
-def running(access: Access, verify_key: str, **settings: str) -> Iterator[Scorer]:
+def running(access: Access, verify_key: str, files: int | None = None, **settings: str) -> Iterator[Scorer]:
     port = free_port()
-    process = start(access, verify_key, port, **settings)
+    process = start(access, verify_key, port, files, **settings)
     scorer = Scorer(process, port)
     try:
         scorer.wait("ready")

@@ -60,10 +60,10 @@ def spooled(folder: Path) -> list[str]:
 def some_lines(count: int) -> tuple[list[str], list[bytes]]:
     decisions = [
         Decision(
-            id=new_id(now()), at=now(), kind="infer", request="r", actor="a", model="v", inputs="00",
+            id=new_id(at), at=at, kind="infer", request="r", actor="a", model="v", inputs="00",
             probability=[0.5, 0.25], points=[500, 520], person_decides=True,
         )
-        for _ in range(count)
+        for at in (now() for _ in range(count))
     ]  # fmt: skip
     return [decision.id for decision in decisions], [lines([decision], 7) for decision in decisions]
 

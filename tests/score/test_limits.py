@@ -99,6 +99,26 @@ def test_a_thousand_idle_connections_do_not_stop_the_others(bounded: Scorer) -> 
             connection.close()
 
 
+def test_more_connections_than_files_end_nothing(
+    access: Access, store: Store, keys: tuple[str, str], xgboost_version: str, tmp_path: Path
+) -> None:
+    promote(store, xgboost_version, "")
+    with running(access, keys[1], files=300, QUIPU_SPOOL=str(tmp_path)) as scorer:
+        assert scorer.http.post(INFER, json=REQUEST).status_code == 200
+        idle = [socket.create_connection(("127.0.0.1", scorer.port), timeout=10) for _ in range(500)]
+        try:
+            for _ in range(10):
+                time.sleep(0.1)  # in which the spool is synced, and measured
+                assert scorer.http.post(INFER, json=REQUEST).status_code == 200
+        finally:
+            for connection in idle:
+                connection.close()
+        assert httpx.post(f"http://127.0.0.1:{scorer.port}{INFER}", json=REQUEST, timeout=20).status_code == 200
+        assert [line for line in scorer.lines if line["event"] == "error"] == []
+        [kept] = tmp_path.glob("*.jsonl")
+        assert kept.read_bytes().count(b"\n") == 12
+
+
 def test_tls_is_spoken_and_nothing_older_than_1_2(secure: Scorer, certificate: tuple[Path, Path]) -> None:
     trusting = ssl.create_default_context(cafile=str(certificate[0]))
     with httpx.Client(base_url=f"https://127.0.0.1:{secure.port}", verify=trusting) as client:

@@ -1,8 +1,15 @@
 """What a person decided otherwise: recorded once, for good, whichever scorer is asked."""
 
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
@@ -15,10 +22,14 @@ from components.score.requests import Actor, Request
 from components.score.routes import answer
 from components.score.shipping import ship
 from components.score.spool import Spool
+from pipelines.embedded import embedded_store
 from tests.score.running import REQUEST, running
-from tests.score.test_decisions import some_lines
+from tests.score.test_decisions import INFER, some_lines
 
 SEEN = {"decision": "approve", "reason": "I saw the shop: it sells twice what was declared."}
+
+
+FAR_AHEAD = "ffffffff-ffff-7fff-bfff-ffffffffffff"  # some 8,900 years
 
 
 def of(decision_id: str, decision: str = "approve", actor: str = "ana") -> Override:
@@ -50,7 +61,7 @@ def test_a_decision_is_known_after_its_spool_is_gone(store: Store, tmp_path: Pat
     assert record(of(id_), store, elsewhere).number == 1
 
 
-@pytest.mark.parametrize("id_", [new_id(now()), "x", "../../models", "0" * 36])
+@pytest.mark.parametrize("id_", [new_id(now()), "x", "../../models", "0" * 36, "a" * 5000, FAR_AHEAD])
 def test_a_decision_that_was_never_made_is_unknown(store: Store, tmp_path: Path, id_: str) -> None:
     with pytest.raises(UnknownDecision, match="decision"):
         record(of(id_), store, Spool(tmp_path).folder)
@@ -84,7 +95,41 @@ def test_the_scorer_records_it_across_a_restart(
         unknown = scorer.http.post(f"/v1/decisions/{new_id(now())}/override", json=SEEN)
         assert unknown.status_code == 404
         assert "no decision of this id" in unknown.json()["error"]
+        for odd in ("a" * 5000, FAR_AHEAD):
+            refused = scorer.http.post(f"/v1/decisions/{odd}/override", json=SEEN)
+            assert (refused.status_code, set(refused.json())) == (404, {"error"})
+            assert refused.headers["x-request-id"]
     with running(access, keys[1], QUIPU_SPOOL=str(tmp_path)) as scorer:
         assert scorer.http.post(path, json=SEEN).json() == first.json()
         changed = scorer.http.post(path, json=SEEN | {"decision": "decline"}).json()
         assert (changed["number"], changed["former"]) == (2, 1)
+
+
+def test_a_store_that_hangs_holds_up_overrides_and_nothing_else(
+    keys: tuple[str, str], put_into: Callable[[Store], str], tmp_path: Path
+) -> None:
+    with embedded_store(tmp_path / "store") as access:
+        promote(Store(access), put_into(Store(access)), "")
+        server = int(subprocess.check_output(["pgrep", "-n", "-P", str(os.getpid()), "weed"]))
+        with running(access, keys[1], QUIPU_SPOOL=str(tmp_path / "spool")) as scorer:
+            id_ = scorer.http.post(INFER, json=REQUEST).json()["parameters"]["decision_id"]
+            address = f"http://127.0.0.1:{scorer.port}/v1/decisions/{id_}/override"
+            os.kill(server, signal.SIGSTOP)
+            try:
+                with ThreadPoolExecutor(12) as pool:
+                    asked = [pool.submit(httpx.post, address, json=SEEN, timeout=30) for _ in range(12)]
+                    for _ in range(20):
+                        assert scorer.http.post(INFER, json=REQUEST).status_code == 200
+                    assert scorer.http.get("/v2/health/ready").status_code == 200
+                    answers = [each.result() for each in asked]
+            finally:
+                os.kill(server, signal.SIGCONT)
+            assert {(each.status_code, each.headers["retry-after"]) for each in answers} == {(503, "1")}
+            sentences = {each.json()["error"].partition(";")[0] for each in answers}
+            assert sentences == {
+                "The store did not take the override within 5 s", "The store is slow to take overrides",
+            }  # fmt: skip
+            deadline = time.monotonic() + 60
+            while (answered := httpx.post(address, json=SEEN)).status_code == 503 and time.monotonic() < deadline:
+                time.sleep(0.2)
+            assert answered.json()["number"] == 1, "what was asked again and again is on record once"
