@@ -19,9 +19,17 @@ from components.credit.reasons import Change, Reason, taken_points
 from components.credit.rows import Rows
 from components.credit.scorer import Scorer
 
-# No one is told to have another household, to wait for another season, or to ask for a dearer loan because a model
-# finds those who pay more the safer ones.
-_OUT_OF_REACH = {"household", "seasonality", "loan_terms"}
+# No one is told to have another household or trade, to wait for another season, or to ask for a dearer loan because a
+# model finds those who pay more the safer ones.
+_OUT_OF_REACH = {"household", "occupation", "seasonality", "loan_terms"}
+# What is over and done with; later loans add to it, but cannot undo it.
+_DONE = {
+    "peak_days_late", "previous_loan_peak_days_late", "last_loan_peak_days_late", "last_loan_first_days",
+    "last_loan_end_days", "last_loan_life_share", "refinanced_loans", "refinancings", "charged_off_loans",
+    "loan_growth", "days_between_loans",
+}  # fmt: skip
+# Where a history is missing, it cannot be shown: it has first to be had.
+_RECORDS = ("loans", "repayments", "bureau")
 
 
 class _Way(NamedTuple):
@@ -50,8 +58,9 @@ def with_changes(
 ) -> list[list[Reason]]:
     """Reasons with what would have to change in each feature that takes points.
 
-    Nothing is said of categories, of what is out of an applicant's reach, and of a feature whose values, as far as the
-    model tells them apart, would win no whole point.
+    Nothing is said of categories, of what is out of an applicant's reach (what is over, a history that is not there,
+    time that would have to run backwards), and of a feature whose values, as far as the model tells them apart, would
+    win no whole point.
 
     Args:
         scorer: The model.
@@ -113,13 +122,15 @@ def _ways(scorer: Scorer, place: int, row: Columns) -> Iterator[_Way]:
     """The values to try of a feature, going down and going up; from a value that is not known, all of them."""
     feature = scorer.features[place]
     edges, below = scorer.edges[place]
-    if feature.type != "number" or not edges:
+    if feature.type != "number" or not edges or feature.name in _DONE:
         return
     value = float(row[feature.name][0])
     known = not (np.isnan(value) or value in feature.special)
+    if not known and feature.source in _RECORDS:
+        return
     own = bisect_right(edges, value) if known else 0
     end = own if known else len(edges)
-    if feature.trend != "decreasing" and end:
+    if feature.trend != "decreasing" and feature.cause != "short_history" and end:
         yield _Way(place, False, edges[:end], below[:end])
     if feature.trend != "increasing" and own < len(edges):
         yield _Way(place, True, edges[own:], edges[own:])

@@ -17,7 +17,7 @@ class Feature(Struct, frozen=True, forbid_unknown_fields=True):
         es: The same in Spanish.
         unit: Unit of a number.
         source: Table of the contract that it comes from.
-        cause: Group of reasons that it belongs to (a key of ``reasons.CAUSES``), or ``attribute`` for a ready one.
+        cause: Group of reasons that it belongs to (a key of ``causes.CAUSES``), or ``attribute`` for a ready one.
         trend: How risk moves as it grows, where that is known.
         special: Values that are codes, not amounts.
     """

@@ -5,65 +5,17 @@ approved, the average is far below the cut-off and would name the wrong reasons.
 """
 
 from math import fsum
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
 
 from components.credit.binning import Columns
 from components.credit.calibration import Floats
+from components.credit.causes import text
 from components.credit.dictionary import Feature
 from components.credit.scorer import Scorer
 from components.credit.trees import Trees
-
-# Spanish and English text by cause; a feature of the cause "attribute" speaks with its own text.
-CAUSES: dict[str, tuple[str, str]] = {
-    "late_payments": ("Pagos atrasados en créditos anteriores", "Late payments on earlier loans"),
-    "recent_late_payments": ("Pagos atrasados en los últimos meses", "Late payments in recent months"),
-    "refinancing": (
-        "Créditos anteriores que tuvieron que refinanciarse",
-        "Earlier loans that had to be refinanced",
-    ),
-    "short_history": (
-        "Poco tiempo o pocos créditos pagados con nosotros",
-        "A short history, or few loans repaid with us",
-    ),
-    "repayment_capacity": (
-        "La cuota es alta para los ingresos sustentados",
-        "The instalment is high for the income shown",
-    ),
-    "debt_level": ("Deuda alta en el sistema financiero", "High debt with financial institutions"),
-    "many_lenders": ("Deudas con varias entidades a la vez", "Debts with several lenders at once"),
-    "bureau_arrears": (
-        "Atrasos con otras entidades en la central de riesgos",
-        "Arrears with other lenders in the credit bureau",
-    ),
-    "inquiries": ("Muchas solicitudes de crédito recientes", "Many recent applications for credit"),
-    "cash_flow_level": (
-        "Ingresos bajos en los movimientos de su cuenta o billetera",
-        "Low income in the movements of the account or wallet",
-    ),
-    "cash_flow_trend": (
-        "Ingresos que bajan en los últimos meses",
-        "Income that has been falling in recent months",
-    ),
-    "cash_flow_regularity": ("Ingresos irregulares de un mes a otro", "Income that varies from month to month"),
-    "bills_late": (
-        "Atrasos en recibos de servicios, alquiler o celular",
-        "Late payment of utility, rent or phone bills",
-    ),
-    "little_alternative_data": (
-        "Pocos movimientos de billetera, recibos o ventas que sustenten sus ingresos",
-        "Few wallet movements, bills or sales that show income",
-    ),
-    "loan_terms": ("El plazo o el costo del crédito solicitado", "The term or the cost of the loan asked for"),
-    "loan_size": ("El monto solicitado es alto", "The amount asked for is high"),
-    "business": ("Poca antigüedad o tamaño del negocio o empleo", "The business or job is recent or small"),
-    "household": ("La situación y los gastos del hogar", "The situation and expenses of the household"),
-    "seasonality": (
-        "La temporada en la que se pide el crédito",
-        "The season in which the loan is asked for",
-    ),
-}
 
 
 class Change(Struct, frozen=True):
@@ -90,10 +42,10 @@ class Reason(Struct, frozen=True):
     """One cause that takes points.
 
     Args:
-        cause: Key of ``CAUSES``, or ``attribute``.
+        cause: Key of ``causes.CAUSES``, or ``attribute``.
         feature: The feature of the cause that takes most.
-        es: Text in Spanish.
-        en: Text in English.
+        es: Text in Spanish, true of the feature's value.
+        en: The same in English.
         points: Points that the cause takes compared with the mean of the approved applications, greater than 0.
         changes: What would have to change, as ``changes.with_changes`` says, in the order of what it takes.
     """
@@ -123,10 +75,15 @@ def reasons(
     """
     features, causes = scorer.features, scorer.causes
     given = []
-    for taken in taken_points(scorer, row_contributions, scorer.margin(columns) if margin is None else margin):
+    held = _Held(columns)
+    for row, taken in enumerate(
+        taken_points(scorer, row_contributions, scorer.margin(columns) if margin is None else margin)
+    ):
         sums = [taken[places[0]] if len(places) == 1 else fsum([taken[place] for place in places]) for places in causes]
         ranked = sorted(range(len(sums)), key=sums.__getitem__, reverse=True)[:keep]
-        given.append([_reason(features, causes[cause], taken, sums[cause]) for cause in ranked if sums[cause] > 0])
+        given.append(
+            [_reason(features, held, row, causes[cause], taken, sums[cause]) for cause in ranked if sums[cause] > 0]
+        )
     return given
 
 
@@ -151,7 +108,21 @@ def _points_per_margin(scorer: Scorer, margin: Floats) -> Floats:
     return np.asarray(scorer.scaling.factor * rise / (margin - approved), dtype=np.float64)
 
 
-def _reason(features: tuple[Feature, ...], places: list[int], taken: list[float], points: float) -> Reason:
+def _reason(
+    features: tuple[Feature, ...], held: "_Held", row: int, places: list[int], taken: list[float], points: float
+) -> Reason:
     feature = features[max(places, key=taken.__getitem__)]
-    es, en = (feature.es, feature.en) if feature.cause == "attribute" else CAUSES[feature.cause]
+    es, en = text(feature, held[feature.name][row])
     return Reason(feature.cause, feature.name, es, en, points)
+
+
+class _Held(dict[str, np.ndarray[Any, Any]]):
+    """The columns that a reason speaks of, as arrays; few are asked for, and those for every row."""
+
+    def __init__(self, columns: Columns) -> None:
+        super().__init__()
+        self._columns = columns
+
+    def __missing__(self, name: str) -> np.ndarray[Any, Any]:
+        found = self[name] = np.asarray(self._columns[name])
+        return found

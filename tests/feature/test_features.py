@@ -207,14 +207,15 @@ def test_the_latest_profile_known_counts_whole(features: Features):
 
 def test_what_models_never_see_is_kept_apart(features: Features):
     profile = row("borrowers", "2020-01-01", sex="female", language="quechua", department="08", rural=True,
-                  birth_month="1989-06-01")  # fmt: skip
+                  birth_month="1989-06-01", marital_status="widowed")  # fmt: skip
     made = features({"applications": [asked()], "borrowers": [profile]})
     protected = {name.removeprefix("protected_"): value for name, value in made.items() if "protected" in name}
     assert protected == {
-        "sex": "female", "language": "quechua", "department": "08", "rural": "true", "age_band": "35 to 44"
+        "sex": "female", "language": "quechua", "department": "08", "rural": "true", "age_band": "35 to 44",
+        "marital_status": "widowed",
     }  # fmt: skip
     names = {feature.name for feature in dictionary(PERU)}
-    assert not names & {"sex", "language", "department", "rural", "birth_month", "age_band", "branch"}
+    assert not names & {"sex", "marital_status", "language", "department", "rural", "birth_month", "age_band", "branch"}
     assert not [name for name in names if name.startswith("protected_")]
 
 

@@ -113,7 +113,8 @@ def test_one_row_an_application_with_sample_target_and_features(make: Build, boo
         "borrower_id", "decided_at", "currency", "amount", "decision", "incumbent_score", "sample", "bad", "segment",
         "thin_file",
     ]  # fmt: skip
-    protected = ["protected_sex", "protected_age_band", "protected_department", "protected_rural", "protected_language"]
+    never_seen = ("sex", "age_band", "department", "rural", "language", "marital_status")
+    protected = [f"protected_{name}" for name in never_seen]
     assert made.columns[10:].tolist() == [*protected, *(feature.name for feature in dictionary)]
     assert features.tables["features"].columns["bad"] == "int8"
     assert (made["bad"].isna() == made["sample"].isin(["unlabelled", "indeterminate"])).all()

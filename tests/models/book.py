@@ -10,7 +10,7 @@ DICTIONARY = [
     Feature(
         "late_payments_12m", "number", "Late payments", "Atrasos", "repayments", "late_payments", trend="increasing"
     ),
-    Feature("peak_days_late", "number", "Peak days late", "Máximo atraso", "repayments", "late_payments"),
+    Feature("mean_days_late", "number", "Mean days late", "Atraso medio", "repayments", "late_payments"),
     Feature("income", "number", "Income", "Ingreso", "applications", "repayment_capacity", trend="decreasing"),
     Feature("bureau_months", "number", "Months in the bureau", "Meses", "bureau", "short_history", special=[-9.0]),
     Feature("sector", "category", "Sector", "Sector", "borrowers", "business"),
@@ -54,7 +54,7 @@ def make_rows(rows: int, seed: int) -> pd.DataFrame:
             "bad": bad,
             "protected_sex": random.choice(["female", "male"], rows),
             "late_payments_12m": late,
-            "peak_days_late": peak,
+            "mean_days_late": peak,
             "income": np.where(random.random(rows) < 0.1, np.nan, income),
             "bureau_months": np.where(thin, -9.0, months),
             "sector": np.where(random.random(rows) < 0.05, None, sector),

@@ -36,7 +36,9 @@ def put_right(columns: pd.DataFrame, given: list[list[Reason]]) -> pd.DataFrame:
 
 
 def test_reasons_put_right_change_the_decision(scorer: Scorer, declined: pd.DataFrame) -> None:
-    refused = declined[scorer.probability(declined) > scorer.cutoff]
+    records = [feature.name for feature in DICTIONARY if feature.source in ("loans", "repayments", "bureau")]
+    known = declined[records].notna().all(axis=1)  # who has no history yet is not told to have had one
+    refused = declined[known & (scorer.probability(declined) > scorer.cutoff)]
     given = explain(scorer, refused)
     mended = put_right(refused, given)
     approved = scorer.probability(mended) <= scorer.cutoff
@@ -103,3 +105,15 @@ def test_one_feature_at_other_values_scores_as_if_it_were_given_so(scorer: Score
             given[scorer.features[place].name] = column
             at += len(of)
         np.testing.assert_array_equal(told, scorer.margin(given))
+
+
+def test_no_one_is_told_to_undo_what_is_over_or_to_have_had_a_history(scorer: Scorer, declined: pd.DataFrame) -> None:
+    rows = declined.assign(income=math.nan)
+    for source, told in (("bureau", False), ("transactions", True)):
+        of = tuple(
+            msgspec.structs.replace(feature, source=source) if feature.name == "income" else feature
+            for feature in scorer.features
+        )
+        given = explain(dataclasses.replace(scorer, features=of), rows)
+        changed = {change.feature for found in given for reason in found for change in reason.changes}
+        assert ("income" in changed) == told

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from components.credit.binning import Columns
+from components.credit.causes import text
 from components.credit.errors import ModelRefused
-from components.credit.reasons import CAUSES, Reason, reasons
+from components.credit.reasons import Reason, reasons
 from components.credit.scorer import MODEL, TREES, Scorer, load, pack, save, unpack
 from tests.models.book import DICTIONARY, FAMILIES, NAMES
 
@@ -112,7 +113,7 @@ def test_reasons_are_what_takes_points_against_the_approved(scorer: Scorer, odd_
     assert len(given) == len(odd_rows)
     declined = scorer.probability(odd_rows) > scorer.cutoff
     names = {feature.name: feature for feature in DICTIONARY}
-    for row, is_declined in zip(given, declined, strict=True):
+    for place, (row, is_declined) in enumerate(zip(given, declined, strict=True)):
         assert len(row) <= 4
         assert not is_declined or row
         assert all(reason.points > 0 for reason in row)
@@ -121,8 +122,7 @@ def test_reasons_are_what_takes_points_against_the_approved(scorer: Scorer, odd_
         for reason in row:
             feature = names[reason.feature]
             assert feature.cause == reason.cause
-            expected = (feature.es, feature.en) if reason.cause == "attribute" else CAUSES[reason.cause]
-            assert (reason.es, reason.en) == expected
+            assert (reason.es, reason.en) == text(feature, odd_rows[feature.name].iloc[place])
 
 
 def test_reasons_and_merits_together_are_the_points_to_the_approved_mean(
@@ -141,9 +141,9 @@ def test_reasons_and_merits_together_are_the_points_to_the_approved_mean(
 
 
 def test_a_cause_put_right_is_no_reason_any_more(scorer: Scorer, odd_rows: pd.DataFrame) -> None:
-    late = odd_rows.assign(late_payments_12m=5.0, peak_days_late=60.0)
+    late = odd_rows.assign(late_payments_12m=5.0, mean_days_late=60.0)
     ranked = reasons(scorer, late, scorer.contributions(late))
-    mended = late.assign(late_payments_12m=0.0, peak_days_late=0.0)
+    mended = late.assign(late_payments_12m=0.0, mean_days_late=0.0)
     ranked_mended = reasons(scorer, mended, scorer.contributions(mended))
     assert np.mean([_names("late_payments", row) for row in ranked]) > 0.95
     assert not any(_names("late_payments", row) for row in ranked_mended)

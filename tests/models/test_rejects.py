@@ -144,7 +144,7 @@ def test_declined_applications_like_no_granted_one_are_borne(trained, publish: P
     rows = _through_the_door()
     away = np.flatnonzero(rows["decision"] == "declined")
     for place, value in enumerate((np.nan, np.inf, -np.inf, -9.0)):
-        rows.loc[away[place::4], ["late_payments_12m", "peak_days_late", "income", "bureau_months"]] = value
+        rows.loc[away[place::4], ["late_payments_12m", "mean_days_late", "income", "bureau_months"]] = value
     rows.loc[away, "sector"] = "mining"
     for method in ("parcelling", "fuzzy"):
         with_rejects = train_with_rejects(card, publish(rows), _config(method, factor=100.0), store, PROGRESS)

@@ -33,7 +33,7 @@ def _odd_columns(rows: pd.DataFrame) -> pd.DataFrame:
         branch_code=np.nan,
         bureau_months=-9.0,
         sector=[f"sector {place}" for place in places],
-        peak_days_late=np.where(places % 3 == 0, np.inf, np.where(places % 3 == 1, -np.inf, rows["peak_days_late"])),
+        mean_days_late=np.where(places % 3 == 0, np.inf, np.where(places % 3 == 1, -np.inf, rows["mean_days_late"])),
     )
 
 

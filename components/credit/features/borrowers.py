@@ -1,7 +1,7 @@
 """Features of the borrower's household and business, from the latest profile known at the decision.
 
-Sex, age, department, rural living and language are in that profile too; they are kept apart for fairness tests and
-are never features.
+Sex, age, department, rural living, language and marital status are in that profile too; they are kept apart for
+fairness tests and are never features.
 """
 
 from components.credit.features.definition import Definition, Source, ratio
@@ -26,6 +26,7 @@ PROTECTED = {
     "protected_department": "department",
     "protected_rural": "CAST(rural AS VARCHAR)",
     "protected_language": "language",
+    "protected_marital_status": "marital_status",
 }
 
 BORROWERS = Source(
@@ -36,9 +37,9 @@ BORROWERS = Source(
     apart=PROTECTED,
     definitions=(
         Definition(
-            "employment", "How the borrower earns", "Situación laboral", "business", "employment", type="category"
+            "employment", "How the borrower earns", "Situación laboral", "occupation", "employment", type="category"
         ),
-        Definition("sector", "Economic activity", "Actividad económica", "business", "sector", type="category"),
+        Definition("sector", "Economic activity", "Actividad económica", "occupation", "sector", type="category"),
         Definition(
             "business_age",
             "Age of the business or job",
@@ -49,7 +50,6 @@ BORROWERS = Source(
             "decreasing",
         ),
         Definition("education", "Highest schooling", "Nivel de instrucción", "household", "education", type="category"),
-        Definition("marital_status", "Marital status", "Estado civil", "household", "marital_status", type="category"),
         Definition("housing", "Housing", "Vivienda", "household", "housing", type="category"),
         Definition(
             "dependants",

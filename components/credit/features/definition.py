@@ -14,7 +14,7 @@ class Definition:
         name: Column of the feature table.
         en: What it is, in English.
         es: The same in Spanish.
-        cause: Group of reasons that it belongs to (a key of ``reasons.CAUSES``).
+        cause: Group of reasons that it belongs to (a key of ``causes.CAUSES``).
         sql: DuckDB expression over the rows of its source. Sums are of integers and decimals, and division comes
             last, so that neither the order of the rows nor the number of threads changes a bit.
         unit: Unit of a number.

@@ -57,6 +57,7 @@ REPAID = """
         max(CASE WHEN settled_on IS NULL THEN days END) AS open_days,
         count_if(settled_on IS NULL AND days > 0) AS open_late,
         max(CASE WHEN days > 8 THEN due_on END) AS last_late_on,
+        min(CASE WHEN days IS NOT NULL THEN due_on END) AS first_due_on,
         arg_min(days, CAST(due_on - DATE '1900-01-01' AS BIGINT) * 100000 + days) AS first_days
     FROM settled
     GROUP BY row, nth
@@ -237,7 +238,7 @@ REPAYMENTS = Source(
             "open_loans",
             "Earlier loans that are still open",
             "Créditos anteriores aún vigentes",
-            "debt_level",
+            "open_loans",
             "count_if(closed_on IS NULL)",
             "loans",
             "increasing",
@@ -264,11 +265,11 @@ REPAYMENTS = Source(
             empty=0,
         ),
         Definition(
-            "days_since_late",
-            "Days since the last instalment that was more than 8 days late",
-            "Días desde la última cuota con más de 8 días de atraso",
-            "recent_late_payments",
-            "min(decided_day - last_late_on)",
+            "punctual_days",
+            "Days since the last instalment that was more than 8 days late, or else since the first one",
+            "Días desde la última cuota con más de 8 días de atraso o, si no la hay, desde la primera",
+            "punctual_time",
+            "max(decided_day) - coalesce(max(last_late_on), min(first_due_on))",
             "days",
             "decreasing",
         ),
