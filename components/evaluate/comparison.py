@@ -167,7 +167,7 @@ def compare(
         "samples": {"rows": _notes(features, "samples"), "bads": _notes(features, "bads")},
         "leakage": [*_listed(features, "leakage"), *clock],
         "checks": _listed(features, "checks"),
-        "left_out": _listed(features, "left_out"),
+        "left_out": _notes(features, "left_out"),
         "exclusions": _listed(features, "exclusions"),
         "study": studied(features, confidence),
         "models": {

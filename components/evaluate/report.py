@@ -81,6 +81,18 @@ def page(comparison: Comparison, validation_report: dict[str, Any]) -> str:
     )
 
 
+# What became of an application in the split, as readers call it.
+SAMPLES = {
+    "train": "training",
+    "test": "test",
+    "embargo": "embargo, decided so shortly before the test sample that their outcomes reach into it:",
+    "excluded": "left out of training because the same borrower stands in the test sample:",
+    "unlabelled": "without a known outcome yet",
+    "indeterminate": "neither good nor bad",
+    "out_of_scope": "out of scope",
+}
+
+
 def environment() -> jinja2.Environment:
     """The templates, with the filters that write figures; HTML is escaped, Markdown is not."""
     made = jinja2.Environment(
@@ -90,7 +102,15 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"share": share, "number": number, "count": count, "p": p_value, "said": said, "money": money}
+    made.filters |= {
+        "sample": SAMPLES.__getitem__,
+        "share": share,
+        "number": number,
+        "count": count,
+        "p": p_value,
+        "said": said,
+        "money": money,
+    }
     return made
 
 

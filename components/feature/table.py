@@ -35,6 +35,7 @@ from components.feature.study import follow_loans, study
 
 THREADS, MEMORY = 2, "2GB"
 ROW_GROUP = 100_000
+_TWO_YEARS = 730  # days
 
 
 def build(
@@ -43,7 +44,8 @@ def build(
     """Make the feature table of all applications that were decided by the as-of day.
 
     Partitions of borrowers are read one after the other, and what does not fit in memory is spilled. Features that
-    have the same value in the whole training set say nothing and are left out.
+    have the same value in the whole training set say nothing and are left out; so are those of the season, where the
+    training set spans less than two years: a month seen once is not told from what else happened in it.
 
     Args:
         clean: Manifest of the clean tables.
@@ -79,7 +81,8 @@ def build(
             excluded = exclusions(connection, config.target)
             check_samples(split, rows, bads, config)
             known = dictionary(recipe)
-            kept = _telling(connection, known)
+            left_out = _left_out(connection, known)
+            kept = [feature for feature in known if feature.name not in left_out]
             progress.report("leaks", share=0.85)
             checks = checked(connection, kept, config.limits)
             found = leaks(checks)
@@ -92,7 +95,6 @@ def build(
                 progress.report("table", rows=sum(rows.values()), share=0.85 + 0.15 * (part + 1) / parts)
         finally:
             connection.close()
-        left_out = [feature.name for feature in known if feature not in kept]
         notes: dict[str, object] = {
             "split": {
                 "kind": split.kind,
@@ -204,20 +206,29 @@ def _publish_leaks(rows: pa.Table, found: list[Finding], clean: Manifest, code: 
     return f"{published.bucket}/{published.prefix}"
 
 
-def _telling(connection: duckdb.DuckDBPyConnection, features: list[Feature]) -> list[Feature]:
-    """The features that have more than one value, missing being one, in the training set."""
+def _left_out(connection: duckdb.DuckDBPyConnection, features: list[Feature]) -> dict[str, str]:
+    """The features that models are not given, and why: those of one value in the training set, missing being one, and
+    those of the season where there are not two of each."""
     counts = ", ".join(
         f"count({quoted(feature.name)}), min({quoted(feature.name)}) IS DISTINCT FROM max({quoted(feature.name)})"
         for feature in features
     )
-    rows, *found = connection.execute(
-        f"SELECT count(*), {counts} FROM made JOIN samples USING (application_id) WHERE sample = 'train'"
+    rows, days, *found = connection.execute(
+        f"SELECT count(*), date_diff('day', min(decided_at), max(decided_at)), {counts} "
+        "FROM made JOIN samples USING (application_id) WHERE sample = 'train'"
     ).fetchall()[0]
-    return [
-        feature
+    left_out = {
+        feature.name: "the same value throughout"
         for feature, count, differs in zip(features, found[::2], found[1::2], strict=True)
-        if differs or 0 < count < rows
-    ]
+        if not differs and not 0 < count < rows
+    }
+    if days < _TWO_YEARS:
+        why = f"seasons, of which a training sample of {days:,} days holds none twice"
+        seasonal = [
+            feature.name for feature in features if feature.cause == "seasonality" and feature.type == "category"
+        ]
+        left_out = dict.fromkeys(seasonal, why) | left_out
+    return left_out
 
 
 def _earliest(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, int]:

@@ -161,6 +161,23 @@ def test_features_that_say_nothing_are_left_out_and_named(make: Build, book: Row
     assert {"asked_amount", "loans_before", "peak_days_late"} <= names
     assert {"declared_income", "foreign_currency", "refinanced_loans"} <= set(features.notes["left_out"])
     assert not names & set(features.notes["left_out"])
+    assert features.notes["left_out"]["foreign_currency"] == "the same value throughout"
+
+
+@pytest.mark.parametrize(("years", "told"), [(1, False), (4, True)])
+def test_a_season_is_learnt_only_where_it_comes_twice(make: Build, years: int, told: bool):
+    first = 2024 - years
+    book = {
+        "applications": [
+            row("applications", f"{first + place % years}-{1 + place % 9:02}-15", application_id=f"s{place:03}",
+                borrower_id=f"s{place:03}", amount=1000 + place, term_days=90, outcome="bad" if place % 5 == 0 else "good",
+                outcome_known_at="2024-06-01", decision="approved")
+            for place in range(90)
+        ]
+    }  # fmt: skip
+    features, dictionary = make(book)
+    assert ("decision_month" in {feature.name for feature in dictionary}) == told
+    assert ("seasons" in features.notes["left_out"].get("decision_month", "")) != told
 
 
 def test_the_recipe_in_the_notes_serves_one_application(make: Build, book: Rows, store: Store):
