@@ -259,6 +259,15 @@ def wilson(events: ArrayLike, rows: ArrayLike, confidence: float) -> tuple[Array
     return low, high
 
 
+def share(name: str, events: int, rows: int, confidence: float) -> dict[str, float | None]:
+    """A share of rows with Wilson's interval, as ``name``, ``name_low`` and ``name_high``; None where there are no
+    rows."""
+    if not rows:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    low, high = wilson(events, rows, confidence)
+    return {name: events / rows, f"{name}_low": float(low), f"{name}_high": float(high)}
+
+
 def jeffreys(events: ArrayLike, rows: ArrayLike, confidence: float) -> tuple[Array, Array]:
     """Ends of Jeffreys' interval of shares ``events / rows``: quantiles of Beta(k + 1/2, n - k + 1/2)."""
     k, n = np.asarray(events, float), np.asarray(rows, float)

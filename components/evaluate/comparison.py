@@ -20,6 +20,7 @@ from components.credit.progress import Progress
 from components.credit.scorer import WITH_REJECTS, Scorer
 from components.credit.store import Store
 from components.evaluate import money
+from components.evaluate.approvals import PASSES, approval_steps, passes, rule_rows
 from components.evaluate.baselines import fit_baselines
 from components.evaluate.champion import SCORECARD, beats, choose
 from components.evaluate.figures import (
@@ -40,7 +41,7 @@ from components.evaluate.resampling import adversarial, random_split, refuse_clo
 from components.evaluate.scored import inputs_of_sample, score_sample
 from components.evaluate.stability import calibration_rows, input_rows
 from components.evaluate.study import studied
-from components.evaluate.swaps import rule_rows, swap_sets
+from components.evaluate.swaps import swap_sets
 
 _SHIFT_BINS = 10
 # What the decision repeats of each model's training report.
@@ -113,6 +114,8 @@ def compare(
     beside = {*money.COLUMNS, *(rule.column for rule in rules)}
     beside_them = baselines | ({WITH_REJECTS: with_rejects} if with_rejects else {})
     decided = score_sample(features, scorers | beside_them, "test", store, progress, beside, declined=True)
+    day = datetime.date.fromisoformat(features.as_of)
+    decided[PASSES] = passes(decided, in_force(rules, day))
     test = decided[decided["bad"] >= 0].reset_index(drop=True) if len(decided) else decided
     _check_classes(test, features)
     held_now = inputs_of_sample(features, scorers, "test", len(test), _BASELINE_ROWS, store)
@@ -141,11 +144,11 @@ def compare(
     groups, left_out = fairness_rows(test, choice.champion, champion.cutoff, confidence)
     refuse_unfair(groups, config.limits)
     progress.report("inclusion and money", rows=len(test), share=0.85)
-    day = datetime.date.fromisoformat(features.as_of)
     included = inclusion(
         decided, list(baselines), choice.champion, config.policy.approval_share, confidence, config.seed
     )
-    made = money.loans(test, config.money, day)
+    made = money.loans(test, config.money, day) if test[PASSES].any() else None
+    approvals = approval_steps(test, choice.champion, champion.cutoff, confidence)
     decision = {
         "champion": {"family": champion.family, "version": champion.version()},
         "reason": {"en": choice.en, "es": choice.es},
@@ -203,20 +206,13 @@ def compare(
         "inclusion": included.figures,
         "money": made
         and {
-            **money.profit_rows(
-                seen[choice.champion].probability,
-                seen[choice.champion].bad,
-                made,
-                seen[choice.champion].borrower,
-                config.policy.approval_share,
-                confidence,
-                config.seed,
-            ),
+            **money.profit_rows(seen[choice.champion], test[PASSES].to_numpy(bool), made, confidence, config.seed),
             "assumptions": {
                 name: getattr(config.money, name)
                 for name in ("funding_rate", "running_cost_share", "loss_given_default", "exposure_share", "visit_cost")
             },
         },
+        "approvals": approvals,
         "swaps": swap_sets(decided, choice.champion, champion.cutoff, confidence),
         "rules": rule_rows(test, in_force(rules, day), choice.champion, champion.cutoff, confidence),
         "rejects": inference(decided, scorers[SCORECARD], with_rejects, config),
@@ -236,7 +232,8 @@ def compare(
     return Comparison(
         champion=champion,
         decision=_plain(decision),
-        headline={name: float(models[choice.champion][name]) for name in _HEADLINE},
+        headline={name: float(models[choice.champion][name]) for name in _HEADLINE}
+        | {"approval_rate": approvals[-1]["share"]},
         roc=(fpr.tolist(), tpr.tolist(), thresholds.tolist()),
         confusion=shown[choice.champion].confusion.tolist(),
         scorers=scorers,

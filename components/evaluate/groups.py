@@ -10,6 +10,7 @@ from scipy import stats
 from components.credit import metrics
 from components.credit.config import Limits
 from components.credit.errors import GateStopped
+from components.evaluate.approvals import approved
 from components.evaluate.scored import PROTECTED
 from components.evaluate.stability import light
 
@@ -93,10 +94,10 @@ def attribute_rows(rows: pd.DataFrame, model: str, cutoff: float) -> list[Row]:
         if len(large) < 2:
             continue
         judged = pd.concat(large)
-        good, approved = 1 - judged["bad"], (judged[f"probability_{model}"] <= cutoff).astype(int)
+        good, given_credit = 1 - judged["bad"], approved(judged, model, cutoff).astype(int)
         if good.groupby(judged["group"]).nunique().min() < 2:
             continue
-        given = {"y_true": good, "y_pred": approved, "sensitive_features": judged["group"]}
+        given = {"y_true": good, "y_pred": given_credit, "sensitive_features": judged["group"]}
         found.append(
             {
                 "attribute": column.removeprefix(PROTECTED),
@@ -129,32 +130,32 @@ def refuse_unfair(groups: list[Row], limits: Limits) -> None:
 
 
 def _treatment(part: pd.DataFrame, largest: pd.DataFrame, model: str, cutoff: float, confidence: float) -> Row:
-    approved = part[f"probability_{model}"].to_numpy() <= cutoff
+    given_credit = approved(part, model, cutoff)
     bad = part["bad"].to_numpy() == 1
     predicted = float(part[f"probability_{model}"].mean())
     return {
         **_bad_rate(part, confidence),
         "predicted": predicted,
         **light(int(bad.sum()), len(part), predicted, confidence),
-        **_share("approval_rate", int(approved.sum()), len(part), confidence),
-        **_share("bad_rate_approved", int((bad & approved).sum()), int(approved.sum()), confidence),
-        **_share("goods_declined", int((~bad & ~approved).sum()), int((~bad).sum()), confidence),
+        **metrics.share("approval_rate", int(given_credit.sum()), len(part), confidence),
+        **metrics.share("bad_rate_approved", int((bad & given_credit).sum()), int(given_credit.sum()), confidence),
+        **metrics.share("goods_declined", int((~bad & ~given_credit).sum()), int((~bad).sum()), confidence),
         **_auc(part, model, confidence),
-        **_ratio(int(approved.sum()), len(part), largest, model, cutoff, confidence, part is largest),
+        **_ratio(int(given_credit.sum()), len(part), largest, model, cutoff, confidence, part is largest),
     }
 
 
 def _ratio(
-    approved: int, rows: int, largest: pd.DataFrame, model: str, cutoff: float, confidence: float, same: bool
+    given_credit: int, rows: int, largest: pd.DataFrame, model: str, cutoff: float, confidence: float, same: bool
 ) -> Row:
     """Ratio of approval rates with Katz' interval (on the logarithm)."""
-    of_largest = int((largest[f"probability_{model}"] <= cutoff).sum())
+    of_largest = int(approved(largest, model, cutoff).sum())
     if same:
         return {"ratio": 1.0, "ratio_low": None, "ratio_high": None, "review": False}
-    if not approved or not of_largest:
+    if not given_credit or not of_largest:
         return {"ratio": None, "ratio_low": None, "ratio_high": None, "review": bool(of_largest)}
-    ratio = (approved / rows) / (of_largest / len(largest))
-    spread = np.sqrt(1 / approved - 1 / rows + 1 / of_largest - 1 / len(largest))
+    ratio = (given_credit / rows) / (of_largest / len(largest))
+    spread = np.sqrt(1 / given_credit - 1 / rows + 1 / of_largest - 1 / len(largest))
     half = float(stats.norm.ppf((1 + confidence) / 2) * spread)
     high = float(ratio * np.exp(half))
     return {
@@ -177,14 +178,7 @@ def _parts(rows: pd.DataFrame, column: str) -> list[tuple[str, pd.DataFrame]]:
 
 def _bad_rate(part: pd.DataFrame, confidence: float) -> Row:
     bads = int(part["bad"].sum())
-    return {"n": len(part), "bads": bads, **_share("bad_rate", bads, len(part), confidence)}
-
-
-def _share(name: str, events: int, rows: int, confidence: float) -> Row:
-    if not rows:
-        return {name: None, f"{name}_low": None, f"{name}_high": None}
-    low, high = metrics.wilson(events, rows, confidence)
-    return {name: events / rows, f"{name}_low": float(low), f"{name}_high": float(high)}
+    return {"n": len(part), "bads": bads, **metrics.share("bad_rate", bads, len(part), confidence)}
 
 
 def _auc(part: pd.DataFrame, model: str, confidence: float) -> Row:

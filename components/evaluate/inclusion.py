@@ -2,7 +2,8 @@
 
 Each score approves a group's applicants from the safest on, for as long as their bad rate stays at the one that is
 asked for: that of the book which the present policy's score (or else the score without alternative data) makes at the
-configured share of approvals. A score that ties applicants approves a part of them by lot.
+configured share of approvals. A score that ties applicants approves a part of them by lot. Whoever breaks a hard rule
+is approved by none, and counts among those of whom a share is.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from components.credit import metrics
 from components.credit.metrics import Array
+from components.evaluate.approvals import PASSES
 from components.evaluate.baselines import SOURCES
 
 INCUMBENT = "incumbent"
@@ -53,7 +55,8 @@ def inclusion(
     """Compare the scores for people without a bureau record.
 
     Args:
-        rows: The test sample with ``probability_<baseline>``, followed by the declined applications (``bad`` -1).
+        rows: The test sample with ``probability_<baseline>`` and ``passes_rules``, followed by the declined
+            applications (``bad`` -1).
         baselines: Names of the cards of ``baselines.SOURCES`` that there are.
         champion: Name of the champion, which is compared with the present policy's own decisions.
         share: Share of approvals at which the bad rate is taken.
@@ -73,11 +76,13 @@ def inclusion(
         risk = {INCUMBENT: -rows["incumbent_score"].to_numpy(float), **risk}
     basis = INCUMBENT if INCUMBENT in risk else "without"
     within = {name: np.flatnonzero(labelled & _members(rows, name)) for name in GROUPS}
-    bad = rows["bad"].to_numpy()
+    bad, passes = rows["bad"].to_numpy(), rows[PASSES].to_numpy(bool)
     told = {name: places for name, places in within.items() if _enough(bad[places])}
 
-    everyone = _Approvals(np.flatnonzero(labelled), risk[basis], bad)
-    approvals = {(group, name): _Approvals(places, risk[name], bad) for group, places in told.items() for name in risk}
+    everyone = _Approvals(np.flatnonzero(labelled), risk[basis], bad, passes)
+    approvals = {
+        (group, name): _Approvals(places, risk[name], bad, passes) for group, places in told.items() for name in risk
+    }
     present = {name: _Present(rows, champion, _members(rows, name)) for name in told} if (~labelled).any() else {}
 
     def measure(weight: Array) -> Array:
@@ -129,13 +134,14 @@ def inclusion(
 
 
 class _Approvals:
-    """Rows in order of a score, ready to be asked with many weights."""
+    """Rows in order of a score, ready to be asked with many weights; those that break a rule come never."""
 
-    def __init__(self, places: NDArray[np.int64], risk: Array, bad: Array) -> None:
+    def __init__(self, places: NDArray[np.int64], risk: Array, bad: Array, passes: NDArray[np.bool_]) -> None:
+        self._all, places = places, places[passes[places]]
         values = np.where(np.isnan(risk[places]), np.inf, risk[places])
         self._order = places[np.argsort(values, kind="stable")]
         ranked = np.sort(values, kind="stable")
-        self._ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+        self._ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], [True] * bool(places.size)))
         self._bad = bad[self._order].astype(float)
 
     def _sums(self, weight: Array) -> tuple[Array, Array]:
@@ -147,25 +153,27 @@ class _Approvals:
     def share_at(self, limit: float, weight: Array) -> float:
         """Greatest share of the rows, the safest first, whose bad rate is at most ``limit``."""
         rows, bads = self._sums(weight)
-        if not rows[-1]:
+        total = weight[self._all].sum()
+        if not total:
             return float("nan")
         excess = bads - limit * rows
         last = int(np.flatnonzero(excess <= 1e-12)[-1])
         approved = rows[last]
         if last + 1 < rows.size:
             approved += (rows[last + 1] - rows[last]) * -excess[last] / (excess[last + 1] - excess[last])
-        return float(approved / rows[-1])
+        return float(approved / total)
 
     def bad_rate_at(self, share: float, weight: Array) -> float:
-        """Bad rate of the safest ``share`` of the rows."""
+        """Bad rate of the safest ``share`` of the rows, or of all that break no rule where those are fewer."""
         rows, bads = self._sums(weight)
-        return float(np.interp(share * rows[-1], rows, bads) / (share * rows[-1]))
+        wanted = min(share * weight[self._all].sum(), rows[-1])
+        return float(np.interp(wanted, rows, bads) / wanted) if wanted else float("nan")
 
     def curve(self) -> tuple[Array, Array]:
-        """Share approved, and the bad rate of the approved, from a tenth of the rows on."""
-        rows, bads = self._sums(np.ones(self._order.max() + 1))
-        share = np.linspace(0.1, 1, _CURVE_POINTS)
-        return share, np.interp(share * rows[-1], rows, bads) / (share * rows[-1])
+        """Share approved, and the bad rate of the approved, from a tenth of the rows on to all that break no rule."""
+        rows, bads = self._sums(np.ones(self._all.max() + 1))
+        wanted = np.linspace(min(0.1 * self._all.size, rows[-1]), rows[-1], _CURVE_POINTS)
+        return wanted / self._all.size, np.interp(wanted, rows, bads) / np.maximum(wanted, 1e-12)
 
 
 class _Present:
@@ -179,7 +187,7 @@ class _Present:
         self._places = np.flatnonzero(members)
         self._approved = bad[self._places] >= 0
         self._bad = np.where(bad >= 0, bad, probability)
-        self._ranked = _Approvals(self._places, probability, self._bad)
+        self._ranked = _Approvals(self._places, probability, self._bad, rows[PASSES].to_numpy(bool))
 
     def share_at_same_bad_rate(self, weight: Array) -> float:
         of_row = weight[self._places]

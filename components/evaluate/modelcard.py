@@ -53,6 +53,7 @@ def model_card(comparison: Comparison) -> dict[str, Any]:
         "data": {**decision["data"], "split": decision["split"], "samples": decision["samples"]},
         "target": decision["target"],
         "exclusions": decision["exclusions"],
+        "approvals": decision["approvals"],
         "training": found["training"],
         "inputs": _inputs(comparison.scorers[champion]),
         "confidence": decision["rule"]["confidence"],

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from components.credit import metrics
 from components.credit.config import Money, RateCap
 from components.credit.metrics import Array
+from components.evaluate.figures import Outcomes
 
 # Features that the margin is made of, where the table has them.
 COLUMNS = ("cost_share", "asked_term")
@@ -103,46 +104,46 @@ def rate_cap(caps: list[RateCap], currency: str, day: datetime.date) -> tuple[Ra
 
 
 def profit_rows(
-    probability: Array, bad: NDArray[np.int64], made: Loans, borrower: Array, share: float, confidence: float, seed: int
+    outcomes: Outcomes, passes: NDArray[np.bool_], made: Loans, confidence: float, seed: int
 ) -> dict[str, Any]:
     """Profit by cut-off: what the probability promised, and what the outcomes brought.
 
     Args:
-        probability: (n,) Probability of bad.
-        bad: (n,) 0 or 1.
+        outcomes: What happened, and what the champion said.
+        passes: (n,) Whether the row breaks no hard rule, some of them; one that does is declined at every cut-off.
         made: What each loan earns and loses.
-        borrower: (n,) Whose row it is.
-        share: Share of approvals that the configuration asks for.
         confidence: Confidence of the intervals (bootstrap of borrowers).
         seed: Seed of the bootstrap.
 
     Returns:
-        ``currency``, ``n``, ``rows`` (a cut-off each, the safest first: ``cutoff``, ``approved``, ``approval_rate``,
-        ``bad_rate``, ``expected`` and ``realised`` profit with the latter's interval), ``best`` (the place in ``rows``
-        of the greatest expected profit), ``configured`` (the place of ``share``), and the lender's assumptions.
+        ``currency``, ``n``, ``rows`` (a cut-off each, the safest first: ``cutoff``, ``approved``, ``approval_rate`` and
+        ``bad_rate`` with their intervals, ``expected`` and ``realised`` profit with the latter's interval), ``best``
+        (the place in ``rows`` of the greatest expected profit), ``configured`` (the place of the champion's cut-off;
+        None where it approves nobody), and the lender's assumptions. Rows that the rules decline count among those of
+        which a share is approved.
     """
-    order = np.argsort(probability, kind="stable")
+    bad, probability = outcomes.bad, outcomes.probability
+    order = np.flatnonzero(passes)[np.argsort(probability[passes], kind="stable")]
     ends = np.flatnonzero(np.append(np.diff(probability[order]) > 0, True))
-    wanted = np.unique(np.append(np.linspace(1 / _SHARES, 1, _SHARES), share))
-    places = ends[np.searchsorted(ends, np.rint(wanted * bad.size).astype(int).clip(1, bad.size) - 1)]
+    now = int((probability[order] <= outcomes.cutoff).sum())
+    wanted = np.rint(np.linspace(1 / _SHARES, 1, _SHARES) * bad.size).astype(int).clip(1, order.size)
+    places = np.unique(ends[np.searchsorted(ends, np.unique(np.append(wanted, max(now, 1))) - 1)])
     promised, brought = made.profit(probability)[order], made.profit(bad)[order]
 
     def measure(weight: Array) -> Array:
         return np.asarray(np.cumsum(weight[order] * brought)[places], dtype=np.float64)
 
-    low, high = metrics.percentile_interval(metrics.bootstrap(measure, borrower, _REPLICATES, seed), confidence)
+    drawn = metrics.bootstrap(measure, outcomes.borrower, _REPLICATES, seed)
+    low, high = metrics.percentile_interval(drawn, confidence)
     expected, realised = np.cumsum(promised)[places], np.cumsum(brought)[places]
     bads = np.cumsum(bad[order])[places]
-    bad_low, bad_high = metrics.wilson(bads, places + 1, confidence)
     rows = [
         {
             "cutoff": float(probability[order[place]]),
             "approved": int(place) + 1,
-            "approval_rate": float((place + 1) / bad.size),
+            **metrics.share("approval_rate", int(place) + 1, bad.size, confidence),
             "bads": int(bads[k]),
-            "bad_rate": float(bads[k] / (place + 1)),
-            "bad_rate_low": float(bad_low[k]),
-            "bad_rate_high": float(bad_high[k]),
+            **metrics.share("bad_rate", int(bads[k]), int(place) + 1, confidence),
             "expected": amount(expected[k]),
             "realised": amount(realised[k]),
             "realised_low": amount(min(low[k], realised[k])),
@@ -156,7 +157,7 @@ def profit_rows(
         "n": int(bad.size),
         "rows": rows,
         "best": int(np.argmax(expected)),
-        "configured": int(np.flatnonzero(wanted == share)[0]),
+        "configured": int(np.flatnonzero(places == now - 1)[0]) if now else None,
         "capped_share": made.capped,
         "rate_cap": cap
         and {

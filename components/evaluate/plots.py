@@ -287,24 +287,24 @@ def inclusion_curves(curves: dict[str, tuple[Array, Array]], limit: float) -> st
     return "".join(drawing)
 
 
-def profit(found: dict[str, Any], approval_share: float) -> str:
+def profit(found: dict[str, Any]) -> str:
     """Expected and realised profit by share approved, with the interval of the realised one.
 
     Args:
         found: The decision's money.
-        approval_share: The configured share of approvals.
     """
     rows = found["rows"]
     share = np.array([row["approval_rate"] for row in rows])
     thousands = {key: np.array([float(row[key]) / 1e3 for row in rows]) for key in _PROFITS}
     best = rows[found["best"]]
+    now = rows[found["configured"]]["approval_rate"] if found["configured"] is not None else 0.0
     told = (
         f"Profit in thousands of {found['currency']} by share approved; the expected one is greatest at "
-        f"{best['approval_rate']:.0%}, the configured share is {approval_share:.0%}."
+        f"{best['approval_rate']:.0%}, the champion's cut-off approves {now:.0%}."
     )
     with _plot("profit", _WIDE, told) as (axes, drawing):
         axes.axhline(0, color=_RULE, linewidth=1)
-        axes.axvline(approval_share, color=_INK, linewidth=0.8, linestyle=(0, (1, 2)))
+        axes.axvline(now, color=_INK, linewidth=0.8, linestyle=(0, (1, 2)))
         axes.fill_between(share, thousands["realised_low"], thousands["realised_high"], color=_GOOD, alpha=0.15, lw=0)
         axes.plot(share, thousands["realised"], color=_GOOD, label="as it turned out")
         axes.plot(share, thousands["expected"], color=_INK, linestyle=(0, (5, 2)), label="expected")

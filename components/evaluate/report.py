@@ -25,7 +25,7 @@ FIGURES = (
     ("log_loss", "Log loss", 4, False),
     ("calibration_slope", "Calibration slope", 2, False),
     ("calibration_intercept", "Calibration intercept", 2, False),
-    ("approval_rate", "Approved at the cut-off", 1, True),
+    ("approval_rate", "Approved by the score alone", 1, True),
     ("accuracy", "Accuracy", 1, True),
     ("precision", "Precision", 1, True),
     ("recall", "Recall", 1, True),
@@ -111,6 +111,12 @@ def environment() -> jinja2.Environment:
         "said": said,
         "money": money,
     }
+    made.globals["steps"] = {
+        "applications": "Applications with a known outcome",
+        "declined_by_rules": "Declined by a hard rule",
+        "declined_by_score": "Declined by the score",
+        "approved": "Approved",
+    }
     return made
 
 
@@ -191,7 +197,7 @@ def _plots(comparison: Comparison, champion: str) -> dict[str, Any]:
         if comparison.inclusion_curves
         else "",
         "vintages": plots.vintages(comparison.decision["study"]["vintages"], comparison.decision["target"]),
-        "profit": plots.profit(earned, approval_share) if earned else "",
+        "profit": plots.profit(earned) if earned else "",
         "roc": plots.roc(curves, aucs),
         "precision_recall": plots.precision_recall(curves, models[champion]["bad_rate"]),
         "gains": plots.gains(curves),

@@ -1,6 +1,5 @@
-"""Swap sets: whom the champion approves and another policy does not, and the reverse; and the hard rules' effect."""
+"""Swap sets: whom the champion approves, under the hard rules, and another policy does not, and the reverse."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,12 +7,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from components.credit import metrics
-from components.credit.config import Rule
 from components.credit.metrics import Array
-from components.credit.policy import policy
+from components.evaluate.approvals import PASSES, Flags, approved
 
 CELLS = ("both_approve", "swap_in", "swap_out", "both_decline")
-Flags = NDArray[np.bool_]
 
 
 def swap_set(before: Flags, after: Flags, bad: NDArray[np.int64], probability: Array, confidence: float) -> Any:
@@ -54,8 +51,12 @@ def swap_set(before: Flags, after: Flags, bad: NDArray[np.int64], probability: A
 def swap_sets(rows: pd.DataFrame, champion: str, cutoff: float, confidence: float) -> list[dict[str, Any]]:
     """Against the present policy's own decisions, and against the incumbent score at the champion's approval rate.
 
+    The hard rules hold for the champion and for the incumbent score; the present policy's decisions stand as they
+    were made.
+
     Args:
-        rows: The test sample, followed by the applications that the present policy declined (``bad`` -1).
+        rows: The test sample, followed by the applications that the present policy declined (``bad`` -1), with
+            ``passes_rules``.
         champion: Name of the champion.
         cutoff: Its cut-off.
         confidence: Confidence of the intervals.
@@ -64,7 +65,7 @@ def swap_sets(rows: pd.DataFrame, champion: str, cutoff: float, confidence: floa
         Each with ``against`` (``decisions`` or ``incumbent``), ``n`` and ``cells``; none where the data say nothing.
     """
     bad, probability = rows["bad"].to_numpy(), rows[f"probability_{champion}"].to_numpy()
-    approves = probability <= cutoff
+    approves = approved(rows, champion, cutoff)
     labelled = bad >= 0
     found: list[dict[str, Any]] = []
     if not labelled.all():
@@ -73,46 +74,10 @@ def swap_sets(rows: pd.DataFrame, champion: str, cutoff: float, confidence: floa
     score = rows["incumbent_score"].to_numpy(float) if "incumbent_score" in rows else np.full(len(rows), np.nan)
     if not np.isnan(score[labelled]).any():
         n = int(approves[labelled].sum())
-        order = np.argsort(-score[labelled], kind="stable")
+        broken = ~rows[PASSES].to_numpy(bool)[labelled]
+        order = np.lexsort((-score[labelled], broken))
         before = np.zeros(int(labelled.sum()), dtype=bool)
         before[order[:n]] = True
         cells = swap_set(before, approves[labelled], bad[labelled], probability[labelled], confidence)
         found.append({"against": "incumbent", "n": int(labelled.sum()), "cells": cells})
-    return found
-
-
-def rule_rows(
-    rows: pd.DataFrame, rules: Sequence[Rule], champion: str, cutoff: float, confidence: float
-) -> list[dict[str, Any]]:
-    """What each hard rule declines of the test sample, and what of that the score would have approved.
-
-    Args:
-        rows: The test sample with the columns of the rules.
-        rules: The rules in force.
-        champion: Name of the champion.
-        cutoff: Its cut-off.
-        confidence: Confidence of the intervals.
-    """
-    codes = policy({rule.column: rows[rule.column].to_numpy() for rule in rules}, rules)
-    bad, approved = rows["bad"].to_numpy(), (rows[f"probability_{champion}"] <= cutoff).to_numpy()
-    found = []
-    for rule in rules:
-        hit = np.array([rule.code in given for given in codes], dtype=bool)
-        n, bads = int(hit.sum()), int(bad[hit].sum())
-        low, high = metrics.wilson(bads, n, confidence)
-        found.append(
-            {
-                "code": rule.code,
-                "column": rule.column,
-                "above": rule.above,
-                "norm": rule.norm,
-                "n": n,
-                "share": n / len(rows) if len(rows) else None,
-                "bads": bads,
-                "bad_rate": bads / n if n else None,
-                "bad_rate_low": float(low),
-                "bad_rate_high": float(high),
-                "score_approves": int((hit & approved).sum()),
-            }
-        )
     return found

@@ -49,6 +49,7 @@ def tables(comparison: Comparison) -> dict[str, list[Row]]:
         "inclusion": _inclusion(decision["inclusion"]),
         "profit": _profit(decision["money"]),
         "swaps": [{"against": swap["against"], **cell} for swap in decision["swaps"] for cell in swap["cells"]],
+        "approvals": decision["approvals"],
         "rules": decision["rules"],
         "bad_rate_by_definition": decision["study"]["definitions"],
         "roll_rates": decision["study"]["roll_rates"],

@@ -14,6 +14,7 @@ def sample(rows: int = 1_000, **columns: object) -> pd.DataFrame:
             "bad": (place % 4 == 0).astype(int),
             "segment": np.where(place % 10 < 3, "new", "recurrent"),
             "thin_file": place % 10 == 0,
+            "passes_rules": True,
             "probability_scorecard": (place % 100) / 100,
             **columns,
         }
@@ -50,7 +51,7 @@ def test_treatment_of_a_group_is_counted_as_by_hand():
     def half(sex: str, approved: int, bad_approved: int) -> pd.DataFrame:
         rows = pd.DataFrame({"probability_scorecard": [0.1] * approved + [0.9] * (200 - approved)})
         rows["bad"] = [1] * bad_approved + [0] * (approved - bad_approved) + [1] * 20 + [0] * (180 - approved)
-        return rows.assign(protected_sex=sex)
+        return rows.assign(protected_sex=sex, passes_rules=True)
 
     rows = pd.concat([half("female", 80, 20), half("male", 160, 40), half("male", 160, 40)], ignore_index=True)
     rows["borrower_id"] = [f"b{row}" for row in range(600)]
@@ -75,6 +76,7 @@ def test_like_treatment_is_not_marked():
 def test_a_low_ratio_that_may_be_chance_is_not_marked():
     rows = pd.DataFrame({"protected_sex": ["female"] * 100 + ["male"] * 900, "bad": [0, 1] * 500})
     rows["probability_scorecard"] = [0.1] * 7 + [0.9] * 93 + [0.1] * 90 + [0.9] * 810
+    rows["passes_rules"] = True
     rows["borrower_id"] = np.arange(1_000)
     women = fairness_rows(rows, "scorecard", 0.5, 0.95)[0][1]
     assert women["ratio"] == pytest.approx(0.7)

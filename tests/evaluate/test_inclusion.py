@@ -26,6 +26,7 @@ def applicants(n: int = 4_000, seed: int = 5) -> pd.DataFrame:
             "segment": np.where(np.arange(n) % 4 < 2, "new", "recurrent"),
             "protected_sex": np.where(np.arange(n) % 3 == 0, "female", "male"),
             "incumbent_score": 600 + random.normal(size=n),
+            "passes_rules": True,
             "probability_bureau": np.where(thin, 0.2, random.random(n) / 5),
             "probability_own_history": np.full(n, 0.15),
             "probability_without": np.where(thin, 0.2, knowing),

@@ -1,3 +1,4 @@
+import dataclasses
 import datetime
 from decimal import Decimal
 
@@ -9,10 +10,12 @@ from components.credit.config import Config, Money, Policy, RateCap, Rule, parse
 from components.credit.progress import Progress
 from components.credit.scorer import Scorer
 from components.credit.store import Store
+from components.evaluate.approvals import approval_steps, approved, passes, rule_rows
 from components.evaluate.comparison import Comparison, compare
+from components.evaluate.figures import Outcomes
 from components.evaluate.money import cost_share, loans, profit_rows, rate_cap
 from components.evaluate.report import page
-from components.evaluate.swaps import rule_rows, swap_set, swap_sets
+from components.evaluate.swaps import swap_set, swap_sets
 
 DAY = datetime.date(2024, 7, 31)
 PLAIN = Money(0.0, 0.0, 0.5, 0.8, Decimal("10.00"), [])
@@ -73,19 +76,26 @@ def test_profit_by_cut_off_is_the_sum_over_the_approved():
     probability = np.round(random.random(n) * 0.5, 3)
     bad = (random.random(n) < probability).astype(int)
     made = loans(asked(n, amount=random.integers(500, 5_000, n).astype(float)), PLAIN, DAY)
-    found = profit_rows(probability, bad, made, np.arange(n), 0.7, 0.95, 1)
+    keeps = np.arange(n) % 10 > 0
+    outcomes = Outcomes(bad, probability, np.zeros(n, int), np.arange(n), cutoff=0.35, cutoff_points=500)
+    found = profit_rows(outcomes, keeps, made, 0.95, 1)
     for row in found["rows"][::7]:
-        approved = probability <= row["cutoff"]
-        assert row["approved"] == approved.sum()
-        assert row["bad_rate"] == pytest.approx(bad[approved].mean())
-        assert row["realised"] == Decimal(int(made.profit(bad)[approved].sum())) / 100
-        assert abs(row["expected"] - Decimal(made.profit(probability)[approved].sum() / 100)) < 1
+        within = keeps & (probability <= row["cutoff"])
+        assert row["approved"] == within.sum()
+        assert row["approval_rate"] == within.sum() / n
+        assert row["approval_rate_low"] < row["approval_rate"] < row["approval_rate_high"]
+        assert row["bad_rate"] == pytest.approx(bad[within].mean())
+        assert row["realised"] == Decimal(int(made.profit(bad)[within].sum())) / 100
+        assert abs(row["expected"] - Decimal(made.profit(probability)[within].sum() / 100)) < 1
         assert row["realised_low"] <= row["realised"] <= row["realised_high"]
     best = found["rows"][found["best"]]
     assert best["expected"] == max(row["expected"] for row in found["rows"])
     # An approval pays for itself up to a probability of (margin - visit) / (margin + loss).
     assert best["cutoff"] == pytest.approx(0.32, abs=0.03)
-    assert found["rows"][found["configured"]]["approval_rate"] == pytest.approx(0.7, abs=0.005)
+    assert found["rows"][found["configured"]]["approved"] == (keeps & (probability <= 0.35)).sum()
+    assert found["rows"][-1]["approved"] == keeps.sum(), "whoever breaks a rule is approved at no cut-off"
+    nobody = profit_rows(dataclasses.replace(outcomes, cutoff=-1.0), keeps, made, 0.95, 1)
+    assert nobody["configured"] is None
 
 
 def test_money_is_stated_exactly_with_its_currency(comparison: Comparison):
@@ -121,12 +131,34 @@ def test_the_incumbent_score_approves_as_many_as_the_champion():
             "bad": [0, 0, 1, 1, -1],
             "incumbent_score": [700.0, 500, 650, 400, 300],
             "probability_xgboost": [0.1, 0.1, 0.4, 0.4, 0.1],
+            "passes_rules": True,
         }
     )
     decisions, incumbent = swap_sets(rows, "xgboost", 0.2, 0.95)
     assert [cell["n"] for cell in decisions["cells"]] == [2, 1, 2, 0]
     assert (incumbent["against"], [cell["n"] for cell in incumbent["cells"]]) == ("incumbent", [1, 1, 1, 1])
     assert swap_sets(rows.iloc[:4].drop(columns="incumbent_score"), "xgboost", 0.2, 0.95) == []
+
+
+def test_whoever_breaks_a_rule_is_declined_in_every_figure():
+    rows = pd.DataFrame(
+        {
+            "debt": [1.0, 9, 1, 9, np.nan, 1],
+            "bad": [0, 1, 1, 0, 0, 0],
+            "incumbent_score": [5.0, 9, 4, 8, 3, 1],
+            "probability_xgboost": [0.1, 0.1, 0.9, 0.9, 0.1, 0.1],
+        }
+    )
+    rules = [Rule("debt", "debt", 2, "e", "s", "norm")]
+    rows["passes_rules"] = passes(rows, rules)
+    assert approved(rows, "xgboost", 0.5).tolist() == [True, False, False, False, True, True]
+    assert passes(rows, []).all()
+    steps = {row["step"]: (row["n"], row["bads"]) for row in approval_steps(rows, "xgboost", 0.5, 0.95)}
+    assert steps == {
+        "applications": (6, 2), "declined_by_rules": (2, 1), "declined_by_score": (1, 1), "approved": (3, 0),
+    }  # fmt: skip
+    (incumbent,) = swap_sets(rows, "xgboost", 0.5, 0.95)
+    assert [cell["n"] for cell in incumbent["cells"]] == [2, 1, 1, 2], "the incumbent score is under the rules too"
 
 
 def test_a_rule_is_told_with_what_the_score_would_have_approved():

@@ -56,6 +56,7 @@ def groups_of(women_approved: int) -> pd.DataFrame:
             "bad": [1, 0, 0, 0] * 125,
             "protected_sex": ["female"] * 200 + ["male"] * 300,
             "probability_xgboost": [0.1] * women_approved + [0.9] * (200 - women_approved) + [0.1] * 240 + [0.9] * 60,
+            "passes_rules": True,
         }
     )
 

@@ -170,8 +170,8 @@ def test_a_season_is_learnt_only_where_it_comes_twice(make: Build, years: int, t
     book = {
         "applications": [
             row("applications", f"{first + place % years}-{1 + place % 9:02}-15", application_id=f"s{place:03}",
-                borrower_id=f"s{place:03}", amount=1000 + place, term_days=90, outcome="bad" if place % 5 == 0 else "good",
-                outcome_known_at="2024-06-01", decision="approved")
+                borrower_id=f"s{place:03}", amount=1000 + place, term_days=90,
+                outcome="bad" if place % 5 == 0 else "good", outcome_known_at="2024-06-01", decision="approved")
             for place in range(90)
         ]
     }  # fmt: skip
