@@ -11,8 +11,10 @@ import msgspec
 import numpy as np
 
 from components.credit.binning import numbers
+from components.credit.calibration import Integers
 from components.credit.config import Rule
 from components.credit.errors import ModelRefused
+from components.credit.features.moments import EPOCH
 
 
 def policy(columns: Mapping[str, Any], rules: Sequence[Rule]) -> list[list[str]]:
@@ -31,6 +33,25 @@ def policy(columns: Mapping[str, Any], rules: Sequence[Rule]) -> list[list[str]]
     for rule in rules:
         for row in np.flatnonzero(numbers(columns[rule.column]) > rule.above):
             codes[row].append(rule.code)
+    return codes
+
+
+def policy_by_day(columns: Mapping[str, Any], rules: Sequence[Rule], days: Integers) -> list[list[str]]:
+    """As ``policy``, by the rules that hold on the day of each row.
+
+    Args:
+        columns: As for ``policy``.
+        rules: The rules, whatever day they hold on.
+        days: (n,) Day of each decision where the lender is, as a number since 1970.
+    """
+    codes: list[list[str]] = [[]] * len(days)
+    for day in np.unique(days).tolist():
+        rows = np.flatnonzero(days == day)
+        holding = in_force(rules, EPOCH + datetime.timedelta(days=day))
+        if holding:
+            of_day = policy({rule.column: numbers(columns[rule.column])[rows] for rule in holding}, holding)
+            for row, found in zip(rows.tolist(), of_day, strict=True):
+                codes[row] = found
     return codes
 
 

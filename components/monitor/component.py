@@ -32,6 +32,7 @@ def monitor(
     from components.credit.documents import read_config, read_record, write_json
     from components.credit.drift import reference_of
     from components.credit.features.recipe import ModelInputs
+    from components.credit.policy import released_rules
     from components.credit.progress import stage
     from components.credit.registry import fetch
     from components.credit.store import Store, access_from_environment, read_manifest, secret
@@ -46,7 +47,8 @@ def monitor(
         reference = reference_of(scorer.training)
         inputs = [read_manifest(part.path) for part in features]
         settings = read_config(config)
-        seen = look(inputs, scorer, reference, package.as_of, settings, store, progress)
+        rules = released_rules(package.decision)
+        seen = look(inputs, scorer, rules, reference, package.as_of, settings, store, progress)
         released = released_psi(package.decision, scorer.family)
         found = find(seen, scorer, package.version, reference, released, inputs[0].as_of, settings)
         write_json(findings.path, found)

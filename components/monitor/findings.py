@@ -7,6 +7,7 @@ calibration does.
 
 from typing import Any
 
+import numpy as np
 from msgspec import Struct
 
 from components.credit import metrics
@@ -89,22 +90,25 @@ def find(
         critical=shift.critical if shift else None,
         verdict=shift.verdict if shift else None,
         features=features,
-        expected=expected_figures(seen.probability, scorer.cutoff) if seen.probability.size else {},
+        expected=expected_figures(seen.probability, seen.passes, scorer.cutoff) if seen.probability.size else {},
         matured=matured,
         drift=_drift(shift, features, matured, released, config),
     )
 
 
-def expected_figures(probability: Floats, cutoff: float) -> dict[str, float]:
+def expected_figures(
+    probability: Floats, passes: np.ndarray[Any, np.dtype[np.bool_]], cutoff: float
+) -> dict[str, float]:
     """CBPE: the figures that calibrated probabilities lead to expect.
 
     Args:
         probability: (n,) Calibrated probabilities of bad.
+        passes: (n,) Whether the application breaks no hard rule; one that does is declined.
         cutoff: Probability at or below which an application is approved.
     """
     level = metrics.levels(probability)
     bads, goods = metrics.counts(level, probability), metrics.counts(level, 1 - probability)
-    declined = probability > cutoff
+    declined = (probability > cutoff) | ~passes
     bad_declined, bad_total = float(probability[declined].sum()), float(probability.sum())
     return {
         "auc": metrics.auc_of_counts(bads, goods),

@@ -3,16 +3,19 @@
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from components.credit.binning import Columns
 from components.credit.calibration import Floats, Integers, sigmoid
-from components.credit.config import Config
+from components.credit.config import Config, Rule
 from components.credit.drift import Array, Reference
 from components.credit.errors import InputError
+from components.credit.features.history import local_days
 from components.credit.manifest import Manifest
+from components.credit.policy import policy_by_day
 from components.credit.progress import Progress
 from components.credit.scorer import Scorer
 from components.credit.store import Store
@@ -29,6 +32,7 @@ class Seen:
         since: First day of the recent applications.
         points: (n,) Points of the recent applications.
         probability: (n,) Their probabilities of bad.
+        passes: (n,) Whether they break no hard rule of their day.
         counts: Their values by the bins of the training, feature by feature; empty where the model kept none.
         matured_probability: (m,) Probabilities of the applications whose outcome came to be known since.
         matured_bad: (m,) Whether they went bad, 0 or 1.
@@ -38,6 +42,7 @@ class Seen:
     since: datetime.date
     points: Integers
     probability: Floats
+    passes: np.ndarray[Any, np.dtype[np.bool_]]
     counts: list[Array]
     matured_probability: Floats
     matured_bad: Integers
@@ -47,6 +52,7 @@ class Seen:
 def look(
     features: Sequence[Manifest],
     scorer: Scorer,
+    rules: Sequence[Rule],
     reference: Reference | None,
     trained_as_of: str,
     config: Config,
@@ -61,6 +67,7 @@ def look(
     Args:
         features: Manifests of the model's inputs.
         scorer: The model.
+        rules: The hard rules of its release.
         reference: What its training looked like.
         trained_as_of: As-of day of its training, YYYY-MM-DD.
         config: Windows.
@@ -68,13 +75,15 @@ def look(
         progress: Takes row counts.
 
     Raises:
-        InputError: The features lack an input of the model.
+        InputError: The features lack an input of the model or of its rules.
         StoreError: The store does not answer.
     """
     since = datetime.date.fromisoformat(features[0].as_of) - config.monitoring.window_days * _DAY
     unknown_days = config.target.window_days + config.target.maturity_days
     unknown_from = datetime.date.fromisoformat(trained_as_of) - unknown_days * _DAY
-    names = [feature.name for feature in scorer.features]
+    inputs = [feature.name for feature in scorer.features]
+    names = [*inputs, *sorted({rule.column for rule in rules} - set(inputs))]
+    local_day = local_days(str(scorer.recipe["time_zone"])) if scorer.recipe else local_days("UTC")
     for name in names:
         if name not in features[0].tables["features"].columns:
             raise InputError(
@@ -82,7 +91,7 @@ def look(
             )
     distributions = reference.features if reference else []
     counts = [np.zeros(len(distribution.counts)) for distribution in distributions]
-    points, probability, matured_probability, matured_bad, matured_borrower = [], [], [], [], []
+    points, probability, passes, matured_probability, matured_bad, matured_borrower = [], [], [], [], [], []
     rows = 0
     for manifest in features:
         for batch in store.batches(
@@ -94,12 +103,16 @@ def look(
             matured = (day > np.datetime64(unknown_from)) & ((label == "good") | (label == "bad"))
             kept = recent | matured
             if kept.any():
-                columns = _columns(batch.filter(pa.array(kept)), scorer)
+                looked_at = batch.filter(pa.array(kept))
+                columns = _columns(looked_at, scorer)
                 recent, matured, label = recent[kept], matured[kept], label[kept]
                 log_odds = scorer.log_odds(scorer.margin(columns))
                 bad_probability = sigmoid(log_odds)
                 points.append(scorer.scaling.whole_points(log_odds)[recent])
                 probability.append(bad_probability[recent])
+                days = np.array([local_day(at) for at in looked_at["decided_at"].cast(pa.int64()).to_pylist()])
+                ruled = {rule.column: looked_at[rule.column].to_numpy(zero_copy_only=False) for rule in rules}
+                passes.append(np.array([not codes for codes in policy_by_day(ruled, rules, days)], dtype=bool)[recent])
                 matured_probability.append(bad_probability[matured])
                 matured_bad.append((label[matured] == "bad").astype(np.int64))
                 matured_borrower.append(np.array(batch["borrower_id"].to_pylist(), dtype=object)[kept][matured])
@@ -111,6 +124,7 @@ def look(
         since=since + _DAY,
         points=np.concatenate([*points, np.zeros(0, np.int64)]),
         probability=np.concatenate([*probability, np.zeros(0)]),
+        passes=np.concatenate([*passes, np.zeros(0, dtype=bool)]),
         counts=counts,
         matured_probability=np.concatenate([*matured_probability, np.zeros(0)]),
         matured_bad=np.concatenate([*matured_bad, np.zeros(0, np.int64)]),

@@ -5,7 +5,6 @@ are worked on at a time, since the engines let other threads run; the answers co
 batches are in memory.
 """
 
-import datetime
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -20,9 +19,8 @@ from components.credit.calibration import sigmoid
 from components.credit.dictionary import Feature
 from components.credit.errors import InputError
 from components.credit.features.history import local_days
-from components.credit.features.moments import EPOCH
 from components.credit.manifest import Manifest
-from components.credit.policy import in_force, policy
+from components.credit.policy import policy_by_day
 from components.credit.progress import Progress
 from components.credit.reasons import reasons
 from components.credit.scorer import BANDS
@@ -139,20 +137,12 @@ def score_batch(model: Model, batch: pa.RecordBatch, explain: bool = True) -> pa
 
 def _rules(model: Model, batch: pa.RecordBatch) -> list[list[str]]:
     """Codes of the hard rules that decline each row and hold on the day of its decision."""
-    codes: list[list[str]] = [[]] * batch.num_rows
     if not model.rules or model.recipe is None:
-        return codes
+        return [[]] * batch.num_rows
     values = {rule.column: np.asarray(batch.column(rule.column), dtype=np.float64) for rule in model.rules}
     local_day = local_days(model.recipe.time_zone)
     days = np.array([local_day(moment) for moment in batch.column("decided_at").cast(pa.int64()).to_pylist()])
-    for day in np.unique(days).tolist():
-        rows = np.flatnonzero(days == day)
-        holding = in_force(model.rules, EPOCH + datetime.timedelta(days=day))
-        if holding:
-            of_day = policy({rule.column: values[rule.column][rows] for rule in holding}, holding)
-            for row, found in zip(rows.tolist(), of_day, strict=True):
-                codes[row] = found
-    return codes
+    return policy_by_day(values, model.rules, days)
 
 
 def _column(column: pa.Array, feature: Feature) -> np.ndarray:

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 from components.credit.binning import Bin, Binning
 from components.credit.calibration import Calibration, Scaling, sigmoid
-from components.credit.config import Config
+from components.credit.config import Config, Rule
 from components.credit.dictionary import Feature
 from components.credit.drift import reference, reference_of
 from components.credit.errors import InputError
@@ -81,6 +81,7 @@ def watch(store: Store, tmp_path: Path, scorer: Scorer) -> Callable[..., Finding
         trained: str = "2025-06-30",
         config: Config | None = None,
         released: float = 0.0,
+        rules: tuple[Rule, ...] = (),
     ) -> Findings:
         parts = []
         table = pa.table({name: values.tolist() if values.dtype == object else values for name, values in rows.items()})
@@ -94,8 +95,9 @@ def watch(store: Store, tmp_path: Path, scorer: Scorer) -> Callable[..., Finding
                 table.slice(part * table.num_rows // 2, table.num_rows // 2), folder / "features/part-00000.parquet"
             )
             parts.append(store.publish("features", AS_OF.isoformat(), folder, inputs={}, code="r", notes={}))
-        seen = look(parts, model, reference_of(model.training), trained, config or Config(), store, Progress("monitor"))
-        return find(seen, model, "v1", reference_of(model.training), released, AS_OF.isoformat(), config or Config())
+        settings, progress = config or Config(), Progress("monitor")
+        seen = look(parts, model, rules, reference_of(model.training), trained, settings, store, progress)
+        return find(seen, model, "v1", reference_of(model.training), released, AS_OF.isoformat(), settings)
 
     return watched
 
@@ -151,11 +153,21 @@ def test_expected_figures_come_true_where_the_model_is_calibrated() -> None:
     random = np.random.default_rng(7)
     probability = random.beta(1, 8, 60_000)
     bad = random.random(60_000) < probability
-    expected = expected_figures(probability, 0.2)
+    expected = expected_figures(probability, np.ones(60_000, dtype=bool), 0.2)
     assert expected["auc"] == pytest.approx(roc_auc_score(bad, probability), abs=0.01)
     assert expected["recall"] == pytest.approx(bad[probability > 0.2].sum() / bad.sum(), abs=0.02)
     assert expected["precision"] == pytest.approx(bad[probability > 0.2].mean(), abs=0.02)
     assert expected["bad_rate_approved"] == pytest.approx(bad[probability <= 0.2].mean(), abs=0.005)
+
+
+def test_whoever_breaks_a_hard_rule_of_the_day_is_no_approval(watch: Callable[..., Findings]) -> None:
+    rows = book(4_000, 2)
+    rule = Rule("late", "days_late", float(np.quantile(rows["days_late"], 0.2)), "e", "s")
+    free, ruled = watch(rows), watch(rows, rules=(rule,))
+    over = watch(rows, rules=(msgspec.structs.replace(rule, valid_to=datetime.date(2020, 1, 1)),))
+    assert ruled.expected["approval_rate"] < free.expected["approval_rate"] - 0.1
+    assert ruled.expected["bad_rate"] == free.expected["bad_rate"]
+    assert over.expected == free.expected
 
 
 def test_a_model_that_kept_no_reference_is_watched_all_the_same(watch: Callable[..., Findings], scorer: Scorer) -> None:
