@@ -293,14 +293,16 @@ def export_command(
     Example: quipu models export champion --as excel
     """
     from components.credit.export import ENDINGS, exported
+    from components.credit.policy import in_force, released_rules
 
     if as_ not in ENDINGS:
         raise InputError(f"A scorecard is not exported as '{as_}'; give {', '.join(ENDINGS)}.")
     with _registry(run_folder) as (store, verify_key):
         version = _version(store, version)
-        _, scorer = fetch(store, version, verify_key)
+        package, scorer = fetch(store, version, verify_key)
+    rules = in_force(released_rules(package.decision), datetime.date.fromisoformat(package.as_of))
     path = out or Path(f"scorecard-{version}.{ENDINGS[as_]}")
-    path.write_bytes(exported(scorer, version, as_))
+    path.write_bytes(exported(scorer, version, as_, rules))
     console.print(f"Model {version} written to {path}", soft_wrap=True)
 
 

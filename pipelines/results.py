@@ -38,7 +38,8 @@ def show_run(console: Console, folder: Path, summary: dict[str, Any]) -> None:
 
 
 def show_score(console: Console, score: dict[str, Any]) -> None:
-    """One score: probability, points, band, proposal and the reasons in Spanish and English."""
+    """One score: probability, points, band, proposal, the rules that decline and the reasons, in Spanish and English,
+    with what would have to change."""
     shown = {"approve": "[green]approve[/]", "decline": "[red]decline[/]"}[score["proposal"]]
     console.print(
         f"Probability of bad {score['probability']:.1%} · {score['points']} points · band {score['band']} · "
@@ -46,9 +47,17 @@ def show_score(console: Console, score: dict[str, Any]) -> None:
     )
     if score["person_decides"]:
         console.print("[dim]A person decides; the proposal is only that.[/]")
+    for rule in score["rules"]:
+        norm = f"  [dim]{rule['norm']}[/]" if rule["norm"] else ""
+        console.print(f"[red]Declined by rule {rule['code']}, whatever the points[/]{norm}", soft_wrap=True)
+        console.print(f"   {rule['es']}\n   [dim]{rule['en']}[/]", soft_wrap=True)
+    if score["reasons"]:
+        console.print("What takes most points, compared with approved applications:")
     for place, reason in enumerate(score["reasons"], start=1):
-        console.print(f"{place}. {reason['es']}  [dim]{reason['points']:+.0f} points[/]", soft_wrap=True)
+        console.print(f"{place}. {reason['es']}  [dim]{-reason['points']:+.0f} points[/]", soft_wrap=True)
         console.print(f"   [dim]{reason['en']}[/]", soft_wrap=True)
+        for change in reason["changes"]:
+            console.print(f"   → {change['es']}\n     [dim]{change['en']}[/]", soft_wrap=True)
 
 
 def show_models(console: Console, packages: list[Package], champion: str) -> None:

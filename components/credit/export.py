@@ -5,6 +5,7 @@ Each gives the very points of ``Card``: the points are whole, and the cuts are w
 
 import io
 import zipfile
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,20 +15,32 @@ from openpyxl.styles import Font
 from openpyxl.utils import get_column_letter
 
 from components.credit.binning import Binning
+from components.credit.config import Rule
 from components.credit.errors import InputError
 from components.credit.scorecard import Card
 from components.credit.scorer import Scorer
 
 _NUMBER = "DOUBLE PRECISION"
 _FIRST_ROW = 4  # of the inputs in the sheet
+_UNITS = {
+    "class": "clasificación", "currency": "moneda de los libros", "currency a month": "moneda de los libros al mes",
+    "days": "días", "inquiries": "consultas", "instalments": "cuotas", "lenders": "entidades", "loans": "créditos",
+    "months": "meses", "movements": "movimientos", "people": "personas", "share": "proporción de 0 a 1",
+    "share a month": "proporción al mes", "times": "veces", "years": "años", "credit lines": "líneas de crédito",
+    "credits": "créditos", "points": "puntos", "reports": "reportes",
+}  # fmt: skip
+_POINTS_ARE = (
+    "Los puntos son los coeficientes de una regresión penalizada sobre los tramos: por la penalización y porque las "
+    "variables se parecen entre sí, no son el peso de evidencia (WoE) de cada tramo a escala."
+)
 _SAME_DAY = (1980, 1, 1, 0, 0, 0)
 
 
 ENDINGS = {"sql": "sql", "excel": "xlsx", "json": "json", "bins": "yaml"}
 
 
-def exported(scorer: Scorer, version: str, form: str) -> bytes:
-    """A scorecard in a form of ``ENDINGS``.
+def exported(scorer: Scorer, version: str, form: str, rules: Sequence[Rule]) -> bytes:
+    """A scorecard in a form of ``ENDINGS``; the sheet decides by the hard rules too.
 
     Raises:
         InputError: The model is no scorecard.
@@ -36,7 +49,7 @@ def exported(scorer: Scorer, version: str, form: str) -> bytes:
         return sql(card_of(scorer, version)).encode()
     if form == "bins":
         return manual_bins(card_of(scorer, version), version)
-    return sheet(scorer, version) if form == "excel" else document(scorer, version)
+    return sheet(scorer, version, rules) if form == "excel" else document(scorer, version)
 
 
 def card_of(scorer: Scorer, version: str) -> Card:
@@ -103,8 +116,15 @@ def document(scorer: Scorer, version: str) -> bytes:
     return msgspec.json.format(msgspec.json.encode(found), indent=1)
 
 
-def sheet(scorer: Scorer, version: str) -> bytes:
-    """The card as an Excel workbook: a sheet to score an applicant with, and the card itself; the same bytes always."""
+def sheet(scorer: Scorer, version: str, rules: Sequence[Rule]) -> bytes:
+    """The card as an Excel workbook: a sheet to decide on an applicant with, and the card itself; the same bytes
+    always.
+
+    Args:
+        scorer: The scorecard.
+        version: Its version.
+        rules: The hard rules in force, which decline whatever the points.
+    """
     card = card_of(scorer, version)
     workbook = openpyxl.Workbook()
     form, bins = workbook.active, workbook.create_sheet("Tarjeta")
@@ -117,7 +137,8 @@ def sheet(scorer: Scorer, version: str) -> bytes:
     for row, (feature, binning, points) in enumerate(
         zip(scorer.features, card.binnings, card.points, strict=True), start=_FIRST_ROW
     ):
-        form.cell(row, 1, f"{feature.es}{f' ({feature.unit})' if feature.unit else ''}")
+        unit = _UNITS.get(feature.unit, feature.unit)
+        form.cell(row, 1, f"{feature.es}{f' ({unit})' if unit else ''}")
         form.cell(row, 3, _formula(f"B{row}", binning, points, places[binning.feature]))
     last = _FIRST_ROW + len(card.binnings) - 1
     for place, (text, value) in enumerate(
@@ -125,16 +146,37 @@ def sheet(scorer: Scorer, version: str) -> bytes:
             ("Puntos de base", card.base_points),
             ("Puntaje", f"=C{last + 1}+SUM(C{_FIRST_ROW}:C{last})"),
             ("Puntaje mínimo de aprobación", scorer.cutoff_points),
-            ("Propuesta del modelo", f'=IF(C{last + 2}>=C{last + 3},"aprobar","rechazar")'),
+            ("Propuesta del puntaje", f'=IF(C{last + 2}>=C{last + 3},"aprobar","rechazar")'),
         ),
         start=last + 1,
     ):
         form.cell(place, 1, text).font = Font(bold=True)
         form.cell(place, 3, value).font = Font(bold=True)
+    _write_rules(form, scorer, rules, last + 6, f"C{last + 4}")
+    note = (
+        "Los puntos son los coeficientes de una regresión penalizada sobre los tramos: por la penalización y porque las"
+    )
+    bins.append([f"{note} variables se parecen entre sí, no son el peso de evidencia (WoE) de cada tramo a escala."])
     for table, widths in ((form, (70, 26, 14)), (bins, (60, 40, 10, 40))):
         for column, width in enumerate(widths, start=1):
             table.column_dimensions[get_column_letter(column)].width = width
     return _saved(workbook)
+
+
+def _write_rules(form: Any, scorer: Scorer, rules: Sequence[Rule], first: int, by_score: str) -> None:
+    """The hard rules below the points, and the proposal by both; a rule on a variable of the card reads its value."""
+    asked = {feature.name: row for row, feature in enumerate(scorer.features, start=_FIRST_ROW)}
+    form.cell(first, 1, "Reglas de la política (rechazan sea cual sea el puntaje)").font = Font(bold=True)
+    for row, rule in enumerate(rules, start=first + 1):
+        norm = f" ({rule.norm})" if rule.norm else ""
+        form.cell(row, 1, f"{rule.es}: {rule.column} mayor que {rule.above:g}{norm}")
+        if rule.column in asked:
+            form.cell(row, 2, f'=IF(B{asked[rule.column]}="","",B{asked[rule.column]})')
+        form.cell(row, 3, f'=IF(ISNUMBER(B{row}),IF(B{row}>{rule.above!r},"rechazar","pasa"),"pasa")')
+    end = first + len(rules) + 1
+    declined = f'COUNTIF(C{first + 1}:C{end - 1},"rechazar")' if rules else "0"
+    form.cell(end, 1, "Propuesta").font = Font(bold=True)
+    form.cell(end, 3, f'=IF({declined}>0,"rechazar",{by_score})').font = Font(bold=True)
 
 
 def _case(binning: Binning, points: list[int]) -> str:

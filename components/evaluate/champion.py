@@ -9,7 +9,7 @@ SCORECARD = "scorecard"
 
 # Each model in a sentence: English and Spanish.
 NAMES = {
-    "scorecard": ("the scorecard", "la scorecard"),
+    "scorecard": ("the scorecard", "la tarjeta de puntaje"),
     "random_forest": ("the random forest", "el bosque aleatorio"),
     "xgboost": ("XGBoost", "XGBoost"),
 }
@@ -44,7 +44,7 @@ def choose(aucs: dict[str, float], tests: dict[str, Difference], rows: int, poli
     winners = [name for name in sorted(tests) if beats(tests[name], policy)]
     ranked = sorted(winners or tests, key=lambda name: (-aucs[name], name))
     if not ranked:
-        return Choice(SCORECARD, "The scorecard has no challenger.", "La scorecard no tiene retador.")
+        return Choice(SCORECARD, "The scorecard has no challenger.", "La tarjeta de puntaje no tiene retador.")
     best, card = ranked[0], aucs[SCORECARD]
     (en, es), test = NAMES[best], tests[best]
     auc, gap, margin, chance = f"{aucs[best]:.3f}", f"{abs(test.value):.4f}", f"{policy.champion_margin:g}", _p(test)
@@ -53,31 +53,32 @@ def choose(aucs: dict[str, float], tests: dict[str, Difference], rows: int, poli
             best,
             f"{_capital(en)} replaces the scorecard: on {rows:,} applications its AUC of {auc} beats the scorecard's "
             f"{card:.3f} by {gap}, more than the margin of {margin}, and not by chance (DeLong p {chance}).",
-            f"{_capital(es)} reemplaza a la scorecard: en {rows:,} solicitudes su AUC de {auc} supera el {card:.3f} "
-            f"de la scorecard en {gap}, más que el margen de {margin}, y no por azar (DeLong p {chance}).",
+            f"{_capital(es)} reemplaza a la tarjeta de puntaje: en {rows:,} solicitudes su AUC de {auc} supera el "
+            f"{card:.3f} de la tarjeta de puntaje en {gap}, más que el margen de {margin}, y no por azar (DeLong p "
+            f"{chance}).",
         )
     if test.value <= 0:
         return Choice(
             SCORECARD,
             f"The scorecard stays: on {rows:,} applications no challenger's AUC passes its {card:.3f}; the nearest, "
             f"{en}, has {auc}.",
-            f"La scorecard se mantiene: en {rows:,} solicitudes ningún retador supera su AUC de {card:.3f}; el más "
-            f"cercano, {es}, tiene {auc}.",
+            f"La tarjeta de puntaje se mantiene: en {rows:,} solicitudes ningún retador supera su AUC de "
+            f"{card:.3f}; el más cercano, {es}, tiene {auc}.",
         )
     if test.value <= policy.champion_margin:
         return Choice(
             SCORECARD,
             f"The scorecard stays: on {rows:,} applications the AUC of the best challenger, {en}, is {auc} against "
             f"{card:.3f}, a lead of {gap} where the margin asks for more than {margin}.",
-            f"La scorecard se mantiene: en {rows:,} solicitudes el AUC del mejor retador, {es}, es {auc} contra "
-            f"{card:.3f}, una ventaja de {gap} cuando el margen exige más de {margin}.",
+            f"La tarjeta de puntaje se mantiene: en {rows:,} solicitudes el AUC del mejor retador, {es}, es {auc} "
+            f"contra {card:.3f}, una ventaja de {gap} cuando el margen exige más de {margin}.",
         )
     return Choice(
         SCORECARD,
         f"The scorecard stays: the AUC of {en} is {auc} against {card:.3f}, a lead of {gap}, but on {rows:,} "
         f"applications that may be chance (DeLong p {chance}).",
-        f"La scorecard se mantiene: el AUC de {es} es {auc} contra {card:.3f}, una ventaja de {gap}, pero en {rows:,} "
-        f"solicitudes puede deberse al azar (DeLong p {chance}).",
+        f"La tarjeta de puntaje se mantiene: el AUC de {es} es {auc} contra {card:.3f}, una ventaja de {gap}, pero "
+        f"en {rows:,} solicitudes puede deberse al azar (DeLong p {chance}).",
     )
 
 

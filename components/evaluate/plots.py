@@ -103,7 +103,8 @@ def precision_recall(curves: dict[str, Curves], bad_rate: float) -> str:
         axes.axhline(bad_rate, color=_RULE, linewidth=1)
         most = bad_rate
         for name, curve in curves.items():
-            recall, precision = curve.precision_recall
+            caught = curve.precision_recall[0] > 0  # of none, precision is 1 by convention
+            recall, precision = (values[caught] for values in curve.precision_recall)
             axes.plot(recall, precision, label=LABELS[name], drawstyle="steps-post", **_line(name))
             most = max(most, float(precision[recall >= 0.03].max(initial=0)))
         axes.set_xlabel("Recall: share of the bads declined")

@@ -41,7 +41,8 @@ def test_reason_of_a_winner_tells_margin_and_chance():
         "more than the margin of 0.01, and not by chance (DeLong p < 0.0001)."
     )
     assert found.es == (
-        "XGBoost reemplaza a la scorecard: en 4,321 solicitudes su AUC de 0.771 supera el 0.750 de la scorecard en "
+        "XGBoost reemplaza a la tarjeta de puntaje: en 4,321 solicitudes su AUC de 0.771 supera el 0.750 de la "
+        "tarjeta de puntaje en "
         "0.0212, más que el margen de 0.01, y no por azar (DeLong p < 0.0001)."
     )
 
@@ -57,7 +58,7 @@ def test_reason_of_a_winner_tells_margin_and_chance():
 def test_reason_why_the_scorecard_stays(boosted: Difference, en: str, es: str):
     found = choice(ahead(-0.02, 0.5), boosted)
     assert found.en.startswith("The scorecard stays")
-    assert found.es.startswith("La scorecard se mantiene")
+    assert found.es.startswith("La tarjeta de puntaje se mantiene")
     assert en in found.en
     assert es in found.es
 

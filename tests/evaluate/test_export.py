@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from components.credit.binning import fit_binning
 from components.credit.calibration import Scaling
+from components.credit.config import Rule
 from components.credit.dictionary import Feature
 from components.credit.errors import InputError
 from components.credit.export import document, exported, sheet, sql
@@ -137,7 +138,9 @@ def test_json_holds_every_bin_with_its_points_and_bounds():
 def test_the_sheet_holds_the_card_and_its_formulas_look_up_its_points():
     card, _ = made_card(3)
     scorer = scorer_of(card)
-    workbook = openpyxl.load_workbook(io.BytesIO(sheet(scorer, "abc")))
+    name = scorer.features[0].name
+    rules = [Rule("a", name, 2.5, "e", "Demasiado", "Norma 1"), Rule("b", "lenders", 4, "e", "Muchas entidades")]
+    workbook = openpyxl.load_workbook(io.BytesIO(sheet(scorer, "abc", rules)))
     form, bins = workbook["Calcular"], workbook["Tarjeta"]
     formulas = [form.cell(row, 3).value for row in range(4, 7)]
     ranges = card.points[0][3:]
@@ -150,10 +153,18 @@ def test_the_sheet_holds_the_card_and_its_formulas_look_up_its_points():
     assert set(texts) == {(name, "s") for name in SECTORS}
     assert form.cell(7, 3).value == 512
     assert form.cell(9, 3).value == scorer.cutoff_points
-    assert sheet(scorer, "abc") == sheet(scorer, "abc")
+    assert form.cell(10, 3).value == '=IF(C8>=C9,"aprobar","rechazar")'
+    assert (form.cell(13, 1).value, form.cell(13, 2).value) == (
+        f"Demasiado: {name} mayor que 2.5 (Norma 1)", '=IF(B4="","",B4)',
+    )  # fmt: skip
+    assert form.cell(14, 2).value is None, "asked for here, since the card does not"
+    assert form.cell(14, 3).value == '=IF(ISNUMBER(B14),IF(B14>4,"rechazar","pasa"),"pasa")'
+    assert form.cell(15, 3).value == '=IF(COUNTIF(C13:C14,"rechazar")>0,"rechazar",C10)'
+    assert sheet(scorer, "abc", rules) == sheet(scorer, "abc", rules)
+    assert sheet(scorer, "abc", []) != sheet(scorer, "abc", rules)
 
 
 def test_trees_are_no_card(scorers: dict[str, Scorer]):
     with pytest.raises(InputError, match="no card to export"):
-        exported(scorers["xgboost"], "abc", "sql")
-    assert exported(scorers["scorecard"], "abc", "json").startswith(b"{")
+        exported(scorers["xgboost"], "abc", "sql", [])
+    assert exported(scorers["scorecard"], "abc", "json", []).startswith(b"{")
