@@ -28,12 +28,12 @@ _FAST_RATE = 0.15
 _RUNGS = (20, 60)
 _KEPT = 1 / 2
 # Rows that each fold of the search learns from; the final fits learn from all.
-_SEARCH_ROWS = 30_000
+_SEARCH_ROWS = 60_000
 # Learning rate of the best candidates, their number, and the rounds: at most, between looks, without progress.
-RATE = 0.03
+RATE = 0.02
 _FINALISTS = 2
 _MOST_ROUNDS, _EVERY, _PATIENCE = 2000, 20, 120
-_MAX_BIN = 256
+_MAX_BIN = 512
 # Folds that grow at once, each in one thread of its own: the order of sums is then always the same, and no thread
 # waits for another (two threads in one booster took 50 times as long on a machine with other work).
 _THREADS = 2
