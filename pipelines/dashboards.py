@@ -146,6 +146,14 @@ def model() -> dashboard.Dashboard:
             )
         )
         .with_panel(
+            _figure(
+                "Pointer read",
+                "s",
+                "Since a scorer last read the champion pointer; the one that waits longest.",
+                "time() - min(quipu_pointer_read_seconds)",
+            )
+        )
+        .with_panel(
             _by(
                 "Changes",
                 "short",

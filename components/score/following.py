@@ -8,7 +8,7 @@ from components.credit.errors import ModelRefused, QuipuError
 from components.credit.registry import champion, shadow
 from components.credit.store import Store
 from components.score.log import log_event
-from components.score.metrics import MODEL_CHANGES, MODEL_REFUSED, count_error
+from components.score.metrics import MODEL_CHANGES, MODEL_REFUSED, POINTER_READ, count_error
 from components.score.model import Model, load_model
 
 
@@ -32,19 +32,23 @@ async def follow(service: Answering, store: Store, verify_key: str, seconds: flo
     """Look at the pointers every few seconds, and let a newer model answer once it has verified.
 
     It is fetched, verified and tried out in a thread, while the old one answers. A model that does not verify, or a
-    store that is away, leaves the old one answering; the log says so once, readiness and a metric while it lasts.
+    store that is away, leaves the old one answering; the log says so once, readiness and a metric while it lasts. A
+    refusal stands while the store is away, and another metric says when the pointer was last read.
     """
     told: dict[str, str] = {}
+    POINTER_READ.set_to_current_time()  # the model that answers was just found by it
     while True:
         await asyncio.sleep(seconds)
         refused = await _tried("champion", _follow_champion, service, store, verify_key, told)
-        MODEL_REFUSED.set(bool(refused))
-        service.model.standing.refused = refused or None
+        if refused is not None:
+            MODEL_REFUSED.set(bool(refused))
+            service.model.standing.refused = refused or None
         await _tried("shadow", _follow_shadow, service, store, verify_key, told)
 
 
 async def _follow_champion(service: Answering, store: Store, verify_key: str) -> None:
     pointer = await asyncio.to_thread(champion, store)
+    POINTER_READ.set_to_current_time()
     if pointer is None or pointer.version == service.model.version:
         return
     previous = service.model
@@ -72,16 +76,17 @@ async def _tried(
     store: Store,
     verify_key: str,
     told: dict[str, str],
-) -> str:
-    """Follow one pointer; the sentence of its refusal, empty where it was not refused."""
+) -> str | None:
+    """Follow one pointer; the sentence of its refusal, empty where it was not refused, None where that is not known."""
+    refused: str | None
     try:
         await follow_one(service, store, verify_key)
     except QuipuError as error:
-        problem, refused = str(error), str(error) if isinstance(error, ModelRefused) else ""
+        problem, refused = str(error), str(error) if isinstance(error, ModelRefused) else None
         if told.get(which) != problem:
             log_event("model_refused", reason=problem, version=service.model.version)
     except Exception as error:  # a pointer that cannot be followed today must not end the following
-        problem, refused = type(error).__name__, ""
+        problem, refused = type(error).__name__, None
         if told.get(which) != problem:
             log_event("error", type=problem, place="follow")
             count_error(problem)

@@ -31,6 +31,9 @@ _AS_OF = Gauge(
 MODEL_REFUSED = Gauge(
     "quipu_model_refused", "1 while the champion is one that was refused, and an older one answers.", registry=REGISTRY
 )
+POINTER_READ = Gauge(
+    "quipu_pointer_read_seconds", "When the champion pointer was last read, in seconds since 1970.", registry=REGISTRY
+)
 MODEL_CHANGES = Counter("quipu_model_changes", "Models that took over.", registry=REGISTRY)
 SPOOL_BYTES = Gauge("quipu_spool_bytes", "Bytes of the spool of decisions.", registry=REGISTRY)
 SHADOW_SCORED = Counter("quipu_shadow_scored", "Requests that the challenger scored.", ["version"], registry=REGISTRY)

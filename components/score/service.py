@@ -29,7 +29,7 @@ from msgspec import structs
 
 from components.credit.errors import InputError, StoreError
 from components.credit.store import Access, Store
-from components.score.addresses import Network, address_of
+from components.score.addresses import Network, address_of, network_of
 from components.score.decisions import lines, new_id, now
 from components.score.drift import Drift
 from components.score.following import follow
@@ -78,6 +78,7 @@ _SWITCH_SECONDS = 0.0002
 _CONNECTIONS, _OWN_FILES = 4096, 256
 # How soon something that goes on beside the requests is begun again after it failed: at first, and at most.
 _AGAIN_SECONDS, _AGAIN_AT_MOST = 1.0, 60.0
+_TURNED_AWAY = (401, 403, 429)
 _QUIET = ("GET /v2/health/live", "GET /v2/health/ready")
 _READY = ("GET /v2/health/ready", "GET /v2/models/{model}/ready", "GET /v2/models/{model}/versions/{version}/ready")
 
@@ -185,6 +186,9 @@ class Service:
         count_request(answered.route, answered.status, answered.version, time.perf_counter() - started)
         if answered.route not in _QUIET or answered.status != 200:
             log_request(request_id, answered.route, answered.status, started, size, answered.version)
+        if answered.status in _TURNED_AWAY:  # who guesses or floods is to be found, as far as a log may say
+            network = network_of(self._address(scope))
+            log_event("turned_away", request=request_id, status=answered.status, network=network)
 
     def end_slow_bodies(self) -> None:
         """End the requests whose body has not arrived in time (a timer for each would cost 5 µs)."""

@@ -1,10 +1,18 @@
 """The scorer's way with the champion pointer and the shadow's, under load."""
 
+import asyncio
+import base64
+import hashlib
 import json
+import os
+import re
+import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -12,12 +20,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from components.credit.errors import ModelRefused
-from components.credit.registry import fetch, promote, set_shadow, shadow
+from components.credit.errors import ModelRefused, StoreError
+from components.credit.registry import MANIFEST, fetch, promote, set_shadow, shadow
+from components.credit.signing import sign
 from components.credit.smoke import SMOKE, Smoke, check_smoke, smoke
 from components.credit.store import MODEL_BUCKET, Access, Store
+from components.score.following import _tried
 from components.score.model import Model, load_model
-from tests.score.running import REQUEST, running
+from pipelines.embedded import embedded_store
+from tests.score.running import REQUEST, free_port, running
 from tests.score.test_decisions import logged
 
 INFER = "/v2/models/quipu/infer"
@@ -103,6 +114,74 @@ def test_a_released_model_brings_its_smoke_set_and_must_answer_it(
     for data in (msgspec.json.encode(other), smoke(make_scorer(2)), b"{}"):
         with pytest.raises(ModelRefused, match="smoke set"):
             check_smoke(scorer, data, "here")
+
+
+def test_a_model_that_answers_otherwise_than_when_it_was_released_never_serves(
+    access: Access, store: Store, keys: tuple[str, str], xgboost_version: str, put: Callable[..., str],
+    make_scorer: Callable[[int], Any], tmp_path: Path,
+) -> None:  # fmt: skip
+    changed = put(make_scorer(51))
+    prefix = f"models/{changed}/"
+    other = smoke(make_scorer(52))
+    envelope = msgspec.json.decode(store.read(MODEL_BUCKET, f"{prefix}{MANIFEST}"))
+    statement = msgspec.json.decode(base64.b64decode(envelope["payload"]))
+    for each in statement["subject"]:
+        if each["name"] == SMOKE:
+            each |= {"digest": {"sha256": hashlib.sha256(other).hexdigest()}, "annotations": {"bytes": len(other)}}
+    signed = sign(msgspec.json.encode(statement, order="sorted"), keys[0])
+    for name, data in ((SMOKE, other), (MANIFEST, signed)):
+        (tmp_path / name).write_bytes(data)
+        store.upload(MODEL_BUCKET, f"{prefix}{name}", tmp_path / name)
+    with pytest.raises(ModelRefused, match="smoke set otherwise"):
+        load_model(store, changed, keys[1])
+    promote(store, xgboost_version, "")
+    with running(access, keys[1]) as scorer:
+        promote(store, changed, "")
+        wait_for(lambda: "smoke set otherwise" in scorer.http.get("/v2/health/ready").json().get("refused", ""))
+        assert scorer.version() == xgboost_version
+    promote(store, xgboost_version, "")
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [(ModelRefused("It does not verify."), "It does not verify."), (StoreError("Away."), None), (OSError("x"), None)],
+)
+def test_only_the_registry_ends_a_refusal(failure: Exception, told: str | None, store: Store) -> None:
+    answering: Any = SimpleNamespace(model=SimpleNamespace(version="v1"))
+
+    async def failing(*_: object) -> None:
+        raise failure
+
+    async def fine(*_: object) -> None:
+        return
+
+    def tried(follow_one: Any) -> str | None:
+        return asyncio.run(_tried("champion", follow_one, answering, store, "", {}))
+
+    assert tried(failing) == told, "None: whether it is refused is not known now, and what was known stands"
+    assert tried(fine) == ""
+
+
+def test_a_pointer_that_cannot_be_read_is_told_by_its_age(
+    keys: tuple[str, str], put_into: Callable[[Store], str], tmp_path: Path
+) -> None:
+    with embedded_store(tmp_path / "store") as access:
+        promote(Store(access), put_into(Store(access)), "")
+        server = int(subprocess.check_output(["pgrep", "-n", "-P", str(os.getpid()), "weed"]))
+        port = free_port()
+        with running(access, keys[1], QUIPU_METRICS_PORT=str(port)):
+
+            def age() -> float:
+                told = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+                return time.time() - float(re.findall(r"^quipu_pointer_read_seconds (\S+)", told, re.MULTILINE)[0])
+
+            assert age() < 3
+            os.kill(server, signal.SIGSTOP)
+            try:
+                wait_for(lambda: age() > 5)
+            finally:
+                os.kill(server, signal.SIGCONT)
+            wait_for(lambda: age() < 3)
 
 
 def test_a_category_and_a_card_have_a_smoke_set_too(mixed: Model) -> None:

@@ -218,6 +218,13 @@ def test_whoever_fails_often_is_not_looked_at_while_others_go_on(guarded: Scorer
     assert ask(guarded, provider.token(sub="b"), address="198.51.100.2").status_code == 200
 
 
+def test_whoever_is_turned_away_is_told_by_network_and_no_further(guarded: Scorer) -> None:
+    refused = ask(guarded, "no.such.token", address="203.0.113.77")
+    line = guarded.wait("turned_away", request=refused.headers["x-request-id"])
+    assert (line["status"], line["network"]) == (401, "203.0.113.0/24")
+    assert not any("203.0.113.77" in json.dumps(line) for line in guarded.lines)
+
+
 def test_whoever_guesses_cannot_say_that_another_did(guarded: Scorer, provider: Provider) -> None:
     def told(token: str, first: str, by_proxy: str) -> int:
         lines = [("authorization", f"Bearer {token}"), ("x-forwarded-for", first), ("x-forwarded-for", by_proxy)]
