@@ -53,6 +53,13 @@ class Target(Struct, forbid_unknown_fields=True, frozen=True):
     refinanced_is_bad: bool = True
     exclusions: list[Exclusion] = []
 
+    def __post_init__(self) -> None:
+        if self.indeterminate_days > self.bad_days:
+            raise ValueError(
+                f"indeterminate_days is {self.indeterminate_days} and bad_days {self.bad_days}; give "
+                "indeterminate_days at most the value of bad_days, which leaves none between good and bad"
+            )
+
 
 class Split(Struct, forbid_unknown_fields=True, frozen=True):
     """How applications are split into a training and a test set.

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from components.credit.binning import Binning, Columns
 from components.credit.calibration import Floats, Integers, sigmoid
+from components.credit.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,12 @@ def fit_values(
         bad: 0 or 1, shape (n,).
         penalties: Strengths of the L2 penalty, on the sum of the log-likelihood, in ascending order.
         weights: How many rows each row counts for, shape (n,); one each where none are given.
+
+    Raises:
+        InputError: All that have a weight are good, or bad, or there are none.
     """
+    if weights is not None and not 0 < (weights * bad).sum() < weights.sum():
+        raise InputError("The weights leave no good or no bad to learn from; give some rows of each a weight above 0.")
     weights = np.ones(len(bad)) if weights is None else weights
     rows, bads = float(weights.sum()), weights * bad
     share = float(bads.sum()) / rows

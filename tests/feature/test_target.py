@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from components.credit.config import Exclusion, Target
+from components.credit.config import Exclusion, Target, parse_config
 from components.credit.errors import InputError
 from components.credit.features.recipe import Recipe
 from tests.feature.histories import Row, Rows, instalment, row
@@ -182,4 +182,7 @@ def test_the_configured_days_count(label: Label):
     assert label(rows, AS_OF, Target(bad_days=20, indeterminate_days=10)) == "bad"
     assert label(rows, AS_OF, Target(bad_days=21, indeterminate_days=20)) == "indeterminate"
     assert label(rows, AS_OF, Target(window_days=600)) == "unlabelled"
-    assert label(rows, AS_OF, Target(bad_days=20, window_days=40)) == "good"  # 9 days late by 19 February
+    short = Target(bad_days=20, indeterminate_days=20, window_days=40)
+    assert label(rows, AS_OF, short) == "good"  # 9 days late by 19 February
+    with pytest.raises(InputError, match="indeterminate_days is 31 and bad_days 30; give"):
+        parse_config("target: {bad_days: 30}", "c.yaml")

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from components.credit.config import Config, Rejects
+from components.credit.errors import InputError
 from components.credit.progress import Progress
 from components.credit.samples import read_training
 from components.credit.scorecard import Card
@@ -137,6 +138,16 @@ def test_a_row_of_weight_two_is_two_rows_and_one_of_weight_zero_none(scorers: di
     assert weighed.intercept == pytest.approx(counted.intercept, abs=1e-3)
     for one, two in zip(weighed.values, counted.values, strict=True):
         assert one == pytest.approx(two, abs=2e-3)
+
+
+@pytest.mark.parametrize("kept", [lambda bad: bad * 0.0, lambda bad: bad * 1.0, lambda bad: 1.0 - bad])
+def test_weights_that_leave_one_class_are_refused_in_a_sentence(scorers: dict[str, Scorer], kept):
+    card = scorers["scorecard"].engine
+    assert isinstance(card, Card)
+    rows = make_rows(400, 42)
+    bad = rows["bad"].to_numpy().astype(np.int64)
+    with pytest.raises(InputError, match="weight above 0"):
+        fit_values(card.binnings, rows, bad, (3.0,), kept(bad))
 
 
 def test_declined_applications_like_no_granted_one_are_borne(trained, publish: Publish, store: Store):

@@ -94,7 +94,7 @@ def test_exported_bins_are_refused_until_reviewed_and_then_give_the_same_bins(
 ):
     card = scorers["scorecard"].engine
     assert isinstance(card, Card)
-    written = exported(scorers["scorecard"], "abc123", "bins").decode()
+    written = exported(scorers["scorecard"], "abc123", "bins", []).decode()
     with pytest.raises(InputError, match=r"reviewed_by|reviewed_on"):
         parse_config(written, "bins.yaml")
     signed = written.replace("reviewed_by: ''", "reviewed_by: Comité").replace(
