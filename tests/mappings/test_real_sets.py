@@ -65,7 +65,7 @@ def test_a_flat_set_is_read_to_the_last_row(name: str, landed: Any) -> None:
         found = set(pc.unique(applications[f"attribute_{attribute}"]).to_pylist())
         assert found != {None}
         assert not rule.special or found & set(rule.special)
-        assert rule.protected == any(word in attribute.split("_") for word in ("sex", "age", "foreign"))
+        assert rule.protected == any(word in attribute.split("_") for word in ("sex", "age", "foreign", "marital"))
 
 
 def test_the_history_of_superlender_reaches_the_contract(landed: Any) -> None:
