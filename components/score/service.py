@@ -430,10 +430,13 @@ async def _kept_going(begin: Callable[[], Awaitable[None]]) -> None:
     """What goes on beside the requests, begun again where it fails: the answers must not end with it."""
     wait = _AGAIN_SECONDS
     while True:
+        began = time.monotonic()
         try:
             await begin()
         except Exception as error:
             _log_failure(error)
+        if time.monotonic() - began > _AGAIN_AT_MOST:
+            wait = _AGAIN_SECONDS
         await asyncio.sleep(wait)
         wait = min(2 * wait, _AGAIN_AT_MOST)
 
