@@ -311,6 +311,10 @@ APPLICATIONS = Table(
     {"borrower_id": "borrowers.borrower_id"},
 )
 
+# What a credit is decided about: a lender that has history, and these columns, scores no application without them.
+DECIDED_ABOUT = ("amount", "term_days")
+HISTORY = ("loans", "repayments", "bureau", "transactions")
+
 TABLES: dict[str, Table] = {
     table.name: table for table in (BORROWERS, LOANS, REPAYMENTS, BUREAU, TRANSACTIONS, APPLICATIONS)
 }

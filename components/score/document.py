@@ -16,13 +16,23 @@ import pyarrow as pa
 from msgspec import Meta, defstruct
 from msgspec.structs import astuple
 
-from components.credit.contract import ATTRIBUTE_PREFIX, COUNT, DAY, FLAG, MONEY, TABLES, TIME, Field
+from components.credit.contract import (
+    ATTRIBUTE_PREFIX,
+    COUNT,
+    DAY,
+    DECIDED_ABOUT,
+    FLAG,
+    HISTORY,
+    MONEY,
+    TABLES,
+    TIME,
+    Field,
+)
 from components.credit.errors import InputError, nearest
 from components.credit.features.moments import DAY_US, EPOCH, FIRST_YEAR, LAST_YEAR, all_microseconds, microseconds
 from components.credit.features.recipe import Recipe
 from components.score.decoding import decoded
 
-_SECTIONS = ("loans", "repayments", "bureau", "transactions")
 _NOT_GIVEN = ("borrower_id",)
 _NOT_KNOWN = {"applications": ("decision", "loan_id", "outcome", "outcome_known_at")}
 _IMPLIED = {
@@ -160,7 +170,7 @@ def columns_of(document: Any, recipe: Recipe, decided_at: datetime.datetime) -> 
                 raise InputError(f"borrower.{name} lies after the decision; give a day before it.")
     borrowers = [] if document.borrower is None else [document.borrower]
     found["borrowers"] = _columns("borrowers", "borrower", borrowers, {"event_time": moment})
-    for section in _SECTIONS:
+    for section in HISTORY:
         rows = getattr(document, section)
         found[section] = _columns(section, section, rows, {"currency": recipe.currency})
         _check_keys(section, found[section])
@@ -173,14 +183,14 @@ def columns_of(document: Any, recipe: Recipe, decided_at: datetime.datetime) -> 
 
 def _check_decidable(document: Any, recipe: Recipe) -> None:
     """Refuse an application that does not say what is decided about."""
-    if recipe.attributes and set(_SECTIONS) <= set(recipe.absent):
+    if recipe.by_attributes:
         if all(value is None for value in document.attributes.values()):
             raise InputError(
                 f"attributes is missing; this lender's applications are decided by them, such as "
                 f"'{min(recipe.attributes)}'."
             )
         return
-    for name in ("amount", "term_days"):
+    for name in DECIDED_ABOUT:
         if getattr(document.application, name) is None:
             raise InputError(f"application.{name} is missing; a credit is decided by its amount and its term.")
 
@@ -207,7 +217,7 @@ def _columns(table: str, section: str, rows: Sequence[Any], implied: Mapping[str
 
 
 def _refuse(section: str, place: int, field: Field, meant: str) -> NoReturn:
-    row = f"{section}[{place}]" if section in _SECTIONS else section
+    row = f"{section}[{place}]" if section in HISTORY else section
     raise InputError(f"{row}.{field.name} is not {meant}.")
 
 

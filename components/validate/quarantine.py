@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from components.credit.config import Config
-from components.credit.contract import PROVENANCE, TABLES, Table
+from components.credit.contract import DECIDED_ABOUT, PROVENANCE, TABLES, Table
 from components.credit.errors import GateStopped, StoreError
+from components.credit.features.recipe import recipe_of
 from components.credit.manifest import Manifest
 from components.credit.mapping import Mapping
 from components.credit.progress import Progress
@@ -90,7 +91,8 @@ def _find_broken(
 ) -> None:
     """Make the database's ``broken`` for this table, and its ``keys_…`` where other tables refer to it."""
     table = raw_table.table
-    checks = rules(table, raw_table.attributes, raw.as_of, mapping.time_zone)
+    needed = _decided_about(mapping) if table.name == "applications" else set()
+    checks = rules(table, raw_table.attributes, raw.as_of, mapping.time_zone, needed)
     parents = _parents(table, raw, mapping)
     names = ["source_file", "source_row", *parents]
     schema = pa.schema([*PLACE, *(raw_table.schema.field(name) for name in names), _REASONS])
@@ -108,6 +110,14 @@ def _find_broken(
     targets = {target for name in raw.tables for target in _parents(TABLES[name], raw, mapping).values()}
     for column in sorted(target.partition(".")[2] for target in targets if target.startswith(f"{table.name}.")):
         note_keys(db, raw_table, column)
+
+
+def _decided_about(mapping: Mapping) -> set[str]:
+    """Columns without which no application of this lender can be decided; the scorer refuses one without them too."""
+    if recipe_of(mapping).by_attributes:
+        return set()
+    mapped = {name for source in mapping.tables.get("applications", []) for name in source.columns}
+    return mapped.intersection(DECIDED_ABOUT)
 
 
 def _parents(table: Table, raw: Manifest, mapping: Mapping) -> dict[str, str]:

@@ -5,6 +5,7 @@ pandera on polars, because of the libraries measured it was the fastest at sayin
 """
 
 import datetime
+from collections.abc import Collection
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -22,7 +23,9 @@ _NOT_BEFORE = {"known_at": "event_time", "decided_at": "event_time"}
 _MISSING = ": required, but missing"
 
 
-def rules(table: Table, attributes: pa.Schema, as_of: str, time_zone: str) -> pandera.DataFrameSchema:
+def rules(
+    table: Table, attributes: pa.Schema, as_of: str, time_zone: str, needed: Collection[str] = ()
+) -> pandera.DataFrameSchema:
     """The checks of one table; the text of each is the reason that a broken row gets.
 
     Args:
@@ -30,12 +33,15 @@ def rules(table: Table, attributes: pa.Schema, as_of: str, time_zone: str) -> pa
         attributes: Ready attributes besides the contract's columns, named ``attribute_<name>``.
         as_of: As-of day, YYYY-MM-DD.
         time_zone: Zone in which that day ends.
+        needed: Columns that this lender's rows must have besides those that the contract requires.
     """
     after = datetime.date.fromisoformat(as_of) + datetime.timedelta(days=1)
     end = datetime.datetime.combine(after, datetime.time(), ZoneInfo(time_zone)).astimezone(datetime.UTC)
     columns = {
         field.name: pandera.Column(
-            name=field.name, nullable=not field.required, checks=_bounds(field) + _dates(field, after, end)
+            name=field.name,
+            nullable=not field.required and field.name not in needed,
+            checks=_bounds(field) + _dates(field, after, end),
         )
         for field in table.fields
     }

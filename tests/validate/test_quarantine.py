@@ -9,10 +9,10 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from components.credit.contract import TABLES
+from components.credit.contract import HISTORY, TABLES
 from components.credit.errors import GateStopped, StoreError
 from components.credit.manifest import Manifest
-from components.credit.mapping import Mapping
+from components.credit.mapping import Attribute, Mapping, TableSource
 from components.credit.store import DATA_BUCKET, Store
 from components.validate.quarantine import Checked
 
@@ -91,6 +91,24 @@ def test_a_broken_rule_is_named(reasons: Callable[..., list[str]], table: str, c
 )
 def test_what_just_keeps_a_rule_stays(reasons: Callable[..., list[str]], table: str, changes: Row) -> None:
     assert reasons(table, **changes) == []
+
+
+def test_an_application_needs_what_is_decided_about_where_the_lender_has_it(
+    check: Check, read: Read, row: Make, lender: Mapping
+) -> None:
+    rows = [row("applications", amount=Decimal("900.00"), term_days=90)]
+    rows += [row("applications", application_id=name, term_days=days) for name, days in (("a2", 90), ("a3", None))]
+    tables = {"borrowers": [row("borrowers")], "applications": rows}
+    source = TableSource("book", {"amount": "MONTO", "term_days": "PLAZO"})
+    mapped = msgspec.structs.replace(lender, tables={"applications": [source]})
+    assert [found["reasons"] for found in read(check(tables, mapping=mapped).quarantine, "applications")] == [
+        ["amount: required, but missing"],
+        ["amount: required, but missing", "term_days: required, but missing"],
+    ]
+    ready = {"INCOME": Attribute("INCOME", "number", "income", "ingreso")}
+    by_attributes = msgspec.structs.replace(mapped, attributes=ready, absent=list(HISTORY))
+    for unasked in (lender, by_attributes):
+        assert read(check(tables, mapping=unasked).quarantine, "applications") == []
 
 
 def test_a_row_carries_all_its_reasons_in_the_order_of_its_columns(check: Check, read: Read, row: Make) -> None:

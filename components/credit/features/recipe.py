@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from components.credit.contract import ATTRIBUTE_PREFIX
+from components.credit.contract import ATTRIBUTE_PREFIX, HISTORY
 from components.credit.mapping import Attribute, Mapping, Rate
 
 
@@ -22,6 +22,11 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     absent: list[str]
     attributes: dict[str, Attribute]
     rates: list[Rate]
+
+    @property
+    def by_attributes(self) -> bool:
+        """Whether applications are decided by ready attributes: the lender delivers these and no history."""
+        return bool(self.attributes) and set(HISTORY) <= set(self.absent)
 
     def attribute_columns(self, *, protected: bool) -> dict[str, Attribute]:
         """The ready attributes by column of ``applications``: the protected ones, or those that models may use."""
