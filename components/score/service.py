@@ -68,6 +68,7 @@ _IDLE_SECONDS = 75  # of a connection without a whole request: longer than a pro
 _SHORT = 16 * 1024
 _SHORT_AT = {"POST /v1/score": 32 * 1024, "POST /v1/score:batch": 0}
 _MOST_WAITING = 256  # requests for the worker; more would only wait until they are too late
+_MOST_HELD = 8 * MOST_BYTES  # bytes of long bodies at once, those that are still arriving among them
 _FLUSH_SECONDS = 0.2
 _OVERRIDE_SECONDS = 5.0  # for the store to take an override
 _MOST_OVERRIDES = 4  # at once; a store that hangs holds these threads, and no others
@@ -124,7 +125,8 @@ class Service:
         self._tokens, self._proxies = listening.tokens, listening.proxies
         self._buckets = Buckets(listening.rate, listening.rate) if listening.rate else None
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="score")
-        self._waiting = 0
+        self._waiting = self._held = 0
+        self._long: dict[asyncio.Task[None] | None, int] = {}
         self._overriders = ThreadPoolExecutor(_MOST_OVERRIDES, thread_name_prefix="override")
         self._overriding = 0
         self._body_seconds = listening.body_seconds
@@ -178,6 +180,9 @@ class Service:
             except Exception as error:  # whatever it is, a client gets a sentence and the log the place, without values
                 _log_failure(error)
                 answered = refusal(500, "The scorer failed on this request; its log says where.", place.route)
+            finally:
+                if self._long:
+                    self._held -= self._long.pop(asyncio.current_task(), 0)
         protocol.response_bytes(
             answered.status,
             [("content-type", answered.type), ("x-request-id", request_id), *answered.headers],
@@ -229,12 +234,16 @@ class Service:
         self._reading[task] = time.perf_counter()
         try:
             if length is not None:
+                if not self._may_hold(task, int(length)):
+                    return _busy(_HELD, place.route)
                 return bytes(await protocol())
             body = bytearray()
             async for chunk in protocol:
                 body += chunk
                 if len(body) > MOST_BYTES:
                     return refusal(413, _TOO_LARGE, place.route)
+                if not self._may_hold(task, len(body)):
+                    return _busy(_HELD, place.route)
             return bytes(body)
         except asyncio.CancelledError:
             if self._reading[task] != _LATE:
@@ -245,6 +254,14 @@ class Service:
             return refusal(499, "The client went away.", place.route)
         finally:
             del self._reading[task]
+
+    def _may_hold(self, task: asyncio.Task[None], size: int) -> bool:
+        """Whether a body of so many bytes may be in memory until it is answered; a short one always may."""
+        if size <= _SHORT:
+            return True
+        self._held += size - self._long.get(task, 0)
+        self._long[task] = size
+        return self._held <= _MOST_HELD
 
     async def _answer(self, place: Place, request: Request) -> Answer:
         model = self.model  # the one that answers, even where the pointer moves meanwhile
@@ -329,6 +346,7 @@ def _log_failure(error: Exception) -> None:
     count_error(type(error).__name__)
 
 
+_HELD = "The scorer has too many long requests at once; ask again in a moment."
 _TOO_LARGE = f"The body is over {MOST_BYTES} bytes; send fewer rows."
 
 

@@ -87,6 +87,7 @@ class Spool:
         with self._syncing:  # only who holds this closes a segment, so that none closes while it is synced
             with self._lock:
                 if self._file < 0:
+                    self._broken = ""  # the next segment may fare better
                     return
                 file, unsynced, self._unsynced = self._file, self._unsynced, False
                 if ended := self._size >= _SEGMENT_BYTES or time.monotonic() - self._begun >= self._seconds:
@@ -97,6 +98,7 @@ class Spool:
                 self._broken = ""
             except OSError as error:
                 self._broken = f"The disk of the spool {self.folder} does not keep what is written: {error.strerror}."
+                self._unsynced = not ended  # until the disk has it, nothing is appended
             finally:
                 if ended:
                     os.close(file)

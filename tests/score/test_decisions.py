@@ -1,5 +1,6 @@
 """The decision log: what it keeps, and that nothing that was told is ever missing or there twice."""
 
+import errno
 import hashlib
 import io
 import json
@@ -188,6 +189,37 @@ def test_a_full_spool_takes_nothing_until_it_was_shipped(store: Store, tmp_path:
     spool.measure()
     assert spool.problem() == ""
     spool.append(written[0])
+
+
+def test_what_is_appended_goes_to_the_disk_itself_and_a_disk_that_fails_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The system's call is the edge here: what it does cannot be seen without cutting the power."""
+    _, written = some_lines(2)
+    synced = []
+    monkeypatch.setattr(os, "fdatasync", lambda file: synced.append(os.fstat(file).st_size))
+    spool = Spool(tmp_path)
+    spool.append(written[0])
+    spool.sync()
+    spool.sync()  # nothing new
+    spool.append(written[1])
+    spool.sync()
+    assert synced == [len(written[0]), len(written[0] + written[1])]
+
+    def failing(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", failing)
+    spool.append(written[0])
+    spool.sync()
+    assert spool.problem() == f"The disk of the spool {tmp_path} does not keep what is written: Input/output error."
+    spool.sync()
+    with pytest.raises(SpoolError, match="does not keep"):
+        spool.append(written[1])
+    monkeypatch.setattr(os, "fdatasync", lambda file: synced.append(os.fstat(file).st_size))
+    spool.sync()
+    spool.append(written[1])
+    assert synced[2:] == [len(written[0] + written[1] + written[0])]
 
 
 def test_two_that_ship_one_folder_ship_each_segment_once(access: Access, store: Store, tmp_path: Path) -> None:
