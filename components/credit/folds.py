@@ -38,6 +38,7 @@ class Folds:
             "auc": float(np.mean(areas)),
             "auc_sd": float(np.std(areas)),
             "auc_by_fold": areas,
+            "tested": sum(len(fold.test) for fold in self.folds),
         }
 
 

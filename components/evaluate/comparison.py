@@ -45,7 +45,7 @@ from components.evaluate.swaps import swap_sets
 
 _SHIFT_BINS = 10
 # What the decision repeats of each model's training report.
-_TRAINING = ("rows", "bads", "folds", "auc", "auc_sd")
+_TRAINING = ("rows", "bads", "folds", "auc", "auc_sd", "tested")
 _FEATURES_SHOWN = 12
 # TreeSHAP of a deep forest takes tens of milliseconds a row.
 _EXPLAINED_ROWS = 100
@@ -171,6 +171,7 @@ def compare(
         "leakage": [*_listed(features, "leakage"), *clock],
         "checks": _listed(features, "checks"),
         "left_out": _notes(features, "left_out"),
+        "beginnings": _listed(features, "beginnings"),
         "exclusions": _listed(features, "exclusions"),
         "study": studied(features, confidence),
         "models": {

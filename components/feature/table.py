@@ -29,6 +29,7 @@ from components.credit.mapping import Mapping
 from components.credit.progress import Progress
 from components.credit.store import Store
 from components.credit.target import label_query
+from components.feature.beginnings import beginnings, note_beginnings
 from components.feature.leakage import Finding, checked, leak_rows, leaks, refuse
 from components.feature.split import assign_samples, check_samples, counted, exclusions
 from components.feature.study import follow_loans, study
@@ -57,7 +58,7 @@ def build(
 
     Returns:
         Manifest of the dataset ``features``, with the notes split, samples, bads, exclusions, leakage, checks,
-        left_out, study and recipe; and the feature dictionary, in the order of the columns.
+        left_out, beginnings, study and recipe; and the feature dictionary, in the order of the columns.
 
     Raises:
         InputError: Amounts in a currency without a rate, no label or one class only, a random split without a reason.
@@ -73,6 +74,7 @@ def build(
             for part in range(parts):
                 make_part(connection, clean, part, recipe, config, store, progress, folder)
                 follow_loans(connection, config.target, recipe, clean.as_of)
+                note_beginnings(connection, recipe)
                 progress.report("features", share=0.8 * (part + 1) / parts)
             studied = study(connection, config.target, recipe, clean.as_of)
             connection.read_parquet(str(folder / "made-*.parquet")).create_view("made")
@@ -80,6 +82,7 @@ def build(
             rows, bads = counted(connection)
             excluded = exclusions(connection, config.target)
             check_samples(split, rows, bads, config)
+            begun = beginnings(connection, progress)
             known = dictionary(recipe)
             left_out = _left_out(connection, known)
             kept = [feature for feature in known if feature.name not in left_out]
@@ -107,6 +110,7 @@ def build(
             "leakage": [{**finding, "reason": config.limits.leakage_reason, "place": place} for finding in found],
             "checks": checks,
             "left_out": left_out,
+            "beginnings": begun,
             "exclusions": excluded,
             "study": studied,
             "recipe": msgspec.to_builtins(recipe),

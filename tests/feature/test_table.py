@@ -180,6 +180,20 @@ def test_a_season_is_learnt_only_where_it_comes_twice(make: Build, years: int, t
     assert ("seasons" in features.notes["left_out"].get("decision_month", "")) != told
 
 
+def test_applications_that_were_decided_soon_after_the_history_begins_are_counted(
+    make: Build, book: Rows, store: Store, capsys: pytest.CaptureFixture[str]
+):
+    features, _ = make(book)
+    made = frame(store, features)
+    learnt = made["decided_at"][made["sample"] == "train"]
+    early = int((learnt < made["decided_at"].min() + pd.Timedelta(days=365)).sum())  # the first loan is of that day
+    assert 0 < early < len(learnt)
+    assert features.notes["beginnings"] == [
+        {"table": "loans", "begins": "2022-01-03", "early": early, "n": len(learnt)}
+    ]
+    assert f"loans begins on 2022-01-03, and {early} of {len(learnt)} training applications" in capsys.readouterr().err
+
+
 def test_the_recipe_in_the_notes_serves_one_application(make: Build, book: Rows, store: Store):
     features, dictionary = make(book)
     recipe = msgspec.convert(features.notes["recipe"], Recipe)
