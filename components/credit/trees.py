@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
 
     from components.credit.ranks import Ranked
-    from components.credit.treeshap import Explainer
+    from components.credit.treetables import Tables
 
 Matrix = NDArray[np.float32]
 
@@ -152,7 +152,7 @@ class Trees:
     @cached_property
     def base(self) -> float:
         """Mean margin over the training rows: what TreeSHAP starts from."""
-        return self._explainer.base
+        return self._tables.base
 
     @cached_property
     def edges(self) -> list[list[float]]:
@@ -178,7 +178,9 @@ class Trees:
         """``margin`` and ``contributions``, the inputs encoded once."""
         matrix = self.encoder.matrix(columns)
         margin = self._margin(matrix)
-        return margin, self._explainer.parts(matrix, margin)
+        from components.credit.treeshap import parts
+
+        return margin, parts(self._tables, matrix, margin)
 
     def varied(self, columns: Columns, places: Sequence[int], values: Sequence[Sequence[float]]) -> Floats:
         """Margins of one row with one number at a time at other values: those that ``margin`` gives such rows.
@@ -217,10 +219,10 @@ class Trees:
         return ranked(self.nodes)
 
     @cached_property
-    def _explainer(self) -> Explainer:
-        from components.credit.treeshap import explainer
+    def _tables(self) -> Tables:
+        from components.credit.treetables import tabulated
 
-        return explainer(self.nodes)
+        return tabulated(self.nodes)
 
 
 def _few(thresholds: Floats) -> list[float]:

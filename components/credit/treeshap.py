@@ -8,33 +8,33 @@ integrand is a polynomial of degree d - 1, so that d / 2 points of Gauss and Leg
 
 Shallow trees are cut into blocks of at most three questions at the bottom. What a block gives to each feature depends
 on which features above it point there and on its own answers only: all cases are tabulated when a model is loaded, and
-a row adds up one line a block. Deep trees, whose tables would not fit into memory, are walked with the products.
+a row adds up one line a block. Of deep trees, whose tables would not fit into memory, the upper questions are walked
+with the products at each point, and tabulated is what a block at the bottom makes of the product that comes to it.
 
 Every row is computed on its own and in the same order, so that a row has the same bits alone and in any batch.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numba import njit, types
-from numpy.typing import NDArray
 
 from components.credit.booster import Nodes
 from components.credit.calibration import Floats
-
-Matrix = NDArray[np.float32]
-Places = NDArray[np.int32]
-
-# Numbers that all tables hold together: 32 MB; 300 trees of depth 6 take half of it.
-_MOST_TABULATED = 8_000_000
-# Bits of a block's case: the features above it and its own answers.
-_MOST_BITS = 11
-# A branch that no training row went has no share; this keeps divisions finite and is lost in rounding.
-_LEAST_SHARE = 1e-30
-# Columns of a question and of a block.
-_FEATURE, _LEFT, _ASKED = 0, 1, 2
-_ROOT, _ABOVE, _ANSWERS, _LINE, _INPUT, _WIDTH = 0, 1, 2, 3, 4, 5
+from components.credit.treetables import (
+    ABOVE,
+    ANSWERS,
+    ASKED,
+    FEATURE,
+    INPUT,
+    LEFT,
+    LINE,
+    ROOT,
+    WIDTH,
+    Matrix,
+    Places,
+    Tables,
+)
 
 _i4, _i4s, _f4, _f4s, _f8, _f8s = (
     array for kind in (types.int32, types.float32, types.float64) for array in (kind[::1], kind[:, ::1])
@@ -54,7 +54,7 @@ def _spread(row: Matrix, x: Matrix) -> None:
 def _goes_right(x: Matrix, questions: Places, threshold: Matrix, node: np.int32) -> np.int32:
     """1 where a row, as ``_spread`` leaves it, goes right at a node, 0 where left; 0 at a leaf."""
     at = np.uint32(node)  # unsigned: no look for places counted from the end
-    return np.int32(x[np.uint32(questions[at, _ASKED])] >= threshold[at])
+    return np.int32(x[np.uint32(questions[at, ASKED])] >= threshold[at])
 
 
 @njit(types.void(_f4s, types.float32, _i4, _i4s, _f4, _f4, types.int64, _f8), cache=True, nogil=True)
@@ -78,7 +78,7 @@ def _add_leaves(
         for _ in range(levels):
             for tree in range(trees):
                 node = at[tree]
-                at[tree] = questions[node, _LEFT] + _goes_right(x, questions, threshold, node)
+                at[tree] = questions[node, LEFT] + _goes_right(x, questions, threshold, node)
         total = base
         for tree in range(trees):
             total += value[at[tree]]
@@ -108,8 +108,8 @@ def _add_varied(
     for level in range(levels):
         for tree in range(trees):
             node = at[tree]
-            way[level, tree] = questions[node, _FEATURE]
-            at[tree] = questions[node, _LEFT] + _goes_right(x, questions, threshold, node)
+            way[level, tree] = questions[node, FEATURE]
+            at[tree] = questions[node, LEFT] + _goes_right(x, questions, threshold, node)
     asked = np.full(len(row), -1, np.int32)  # the last tree whose way asks for the feature
     margins[:] = base
     for tree in range(trees):
@@ -127,188 +127,18 @@ def _add_varied(
             while depth >= 0:
                 node, low, high = waiting[depth], first[depth], end[depth]
                 depth -= 1
-                while low < high and questions[node, _LEFT] != node:
-                    if questions[node, _FEATURE] == varied:
+                while low < high and questions[node, LEFT] != node:
+                    if questions[node, FEATURE] == varied:
                         middle = low
                         while middle < high and values[middle] < threshold[node]:
                             middle += 1
                         depth += 1
-                        waiting[depth], first[depth], end[depth] = questions[node, _LEFT] + 1, middle, high
-                        node, high = questions[node, _LEFT], middle
+                        waiting[depth], first[depth], end[depth] = questions[node, LEFT] + 1, middle, high
+                        node, high = questions[node, LEFT], middle
                     else:
-                        node = questions[node, _LEFT] + _goes_right(x, questions, threshold, node)
+                        node = questions[node, LEFT] + _goes_right(x, questions, threshold, node)
                 for place in range(low, high):
                     margins[place] += value[node]
-
-
-@njit(types.void(_i4, _i4s, _i4, _f4, _f8, _i4, _i4, _i4, _f8, _i4, _f8), cache=True, nogil=True)
-def _trace(
-    roots: Places,
-    questions: Places,
-    parent: Places,
-    value: Matrix,
-    cover: Floats,
-    above: Places,
-    slot: Places,
-    earlier: Places,
-    share: Floats,
-    height: Places,
-    mean: Floats,
-) -> None:
-    """What each node's path says: filled in are ``above`` (distinct features on the path), ``slot`` (place of the
-    node's own feature among them), ``earlier`` (the node that the same feature's last question on the path led to, -1
-    where it was not asked before), ``share`` (of the rows that went this way wherever the feature was asked),
-    ``height`` and ``mean`` (of the leaves below, by training weight)."""
-    for tree in range(len(roots) - 1):
-        for node in range(roots[tree], roots[tree + 1]):
-            asked = parent[node]
-            if asked >= 0:
-                above[node] = above[asked] + (slot[asked] == above[asked])
-                earlier[node] = -1
-                on = asked
-                while parent[on] >= 0:
-                    if questions[parent[on], _FEATURE] == questions[asked, _FEATURE]:
-                        earlier[node] = on
-                        break
-                    on = parent[on]
-                share[node] = max(cover[node] / max(cover[asked], _LEAST_SHARE), _LEAST_SHARE)
-                if earlier[node] >= 0:
-                    share[node] *= share[earlier[node]]
-            slot[node] = above[node]
-            on = node
-            while parent[on] >= 0:
-                on = parent[on]
-                if questions[on, _FEATURE] == questions[node, _FEATURE]:
-                    slot[node] = slot[on]
-                    break
-        for node in range(roots[tree + 1] - 1, roots[tree] - 1, -1):
-            left = questions[node, _LEFT]
-            if left == node:
-                mean[node] = value[node]
-            else:
-                height[node] = 1 + max(height[left], height[left + 1])
-                weight = max(cover[node], _LEAST_SHARE)
-                mean[node] = (cover[left] * mean[left] + cover[left + 1] * mean[left + 1]) / weight
-
-
-@njit(types.int64[::1](_i4, _i4s, _i4, _i4, _i4, _i4, _i4, _i4, _i4, _i4s, _i4), cache=True, nogil=True)
-def _cut(
-    roots: Places,
-    questions: Places,
-    parent: Places,
-    above: Places,
-    slot: Places,
-    height: Places,
-    upper_from: Places,
-    upper: Places,
-    block_from: Places,
-    blocks: Places,
-    inputs: Places,
-) -> NDArray[np.int64]:
-    """Cut each tree into the questions above and the blocks below them; a tree too large for tables gets none.
-
-    Returns:
-        Numbers in all tables, and how many of ``upper``, ``blocks`` and ``inputs`` are used.
-    """
-    used = np.zeros(4, np.int64)
-    for tree in range(len(roots) - 1):
-        before = used.copy()
-        for node in range(roots[tree], roots[tree + 1]):
-            if height[node] > 2:
-                upper[used[1]] = node
-                used[1] += 1
-            elif parent[node] < 0 or height[parent[node]] > 2:
-                answers = 3 if height[node] == 2 else height[node]
-                first = used[3]
-                on = node
-                while parent[on] >= 0:
-                    on = parent[on]
-                    inputs[first + slot[on]] = questions[on, _FEATURE]
-                width = above[node]
-                for place in range(answers):
-                    own = node if place == 0 else questions[node, _LEFT] + place - 1
-                    known = questions[own, _LEFT] == own
-                    for other in range(width):
-                        known |= inputs[first + other] == questions[own, _FEATURE]
-                    if not known:
-                        inputs[first + width] = questions[own, _FEATURE]
-                        width += 1
-                bits = above[node] + answers
-                if bits > _MOST_BITS or used[0] + (width << bits) > _MOST_TABULATED:
-                    used[:] = before
-                    break
-                blocks[used[2]] = np.array([node, above[node], answers, used[0], first, width], np.int32)
-                used[0] += width << bits
-                used[2] += 1
-                used[3] += width
-        upper_from[tree + 1] = used[1]
-        block_from[tree + 1] = used[2]
-    return used
-
-
-@njit(types.void(_i4s, _i4, _f4, _i4, _f8, _i4s, _i4, _f8, _f8, _f4), cache=True, nogil=True)
-def _tabulate(
-    questions: Places,
-    parent: Places,
-    value: Matrix,
-    slot: Places,
-    ratio: Floats,
-    blocks: Places,
-    inputs: Places,
-    points: Floats,
-    weights: Floats,
-    table: Matrix,
-) -> None:
-    """What each block gives to each of its features, in each case, lines one after the other."""
-    most = _MOST_BITS + 3
-    shares, goes = np.empty(most), np.empty(most, np.int32)
-    factor, inverse = np.empty((2, most, len(points))), np.empty((2, most, len(points)))
-    asked, side, column = np.empty(2, np.int32), np.empty(2, np.int32), np.empty(2, np.int32)
-    product = np.empty(len(points))
-    for block in range(len(blocks)):
-        root, above, answers = blocks[block, _ROOT], blocks[block, _ABOVE], blocks[block, _ANSWERS]
-        line, first, width = blocks[block, _LINE], blocks[block, _INPUT], blocks[block, _WIDTH]
-        for ending in range(4 if answers == 3 else answers + 1):
-            # the questions from the block's root to this leaf
-            steps, leaf = 0, root
-            shares[:width] = 1.0
-            while questions[leaf, _LEFT] != leaf:
-                asked[steps] = 0 if leaf == root else leaf - questions[root, _LEFT] + 1
-                side[steps] = (ending >> (1 - steps)) & 1 if answers == 3 else ending
-                for place in range(width):
-                    if inputs[first + place] == questions[leaf, _FEATURE]:
-                        column[steps] = place
-                leaf = questions[leaf, _LEFT] + side[steps]
-                shares[column[steps]] *= ratio[leaf]
-                steps += 1
-            if steps == 1 and answers == 3 and ending & 1:
-                continue  # a leaf below the root, met already
-            on = root
-            while parent[on] >= 0:
-                shares[slot[parent[on]]] *= ratio[on]
-                on = parent[on]
-            for place in range(width):
-                shares[place] = max(shares[place], _LEAST_SHARE)
-                for point in range(len(points)):
-                    factor[0, place, point] = shares[place] * (1 - points[point])
-                    factor[1, place, point] = factor[0, place, point] + points[point]
-                    inverse[0, place, point] = 1 / factor[0, place, point]
-                    inverse[1, place, point] = 1 / factor[1, place, point]
-            for case in range(1 << (above + answers)):
-                goes[:width] = 1
-                for place in range(above):
-                    goes[place] = (case >> place) & 1
-                for step in range(steps):
-                    goes[column[step]] &= ((case >> (above + asked[step])) & 1) == side[step]
-                for point in range(len(points)):
-                    product[point] = weights[point] * value[leaf]
-                    for place in range(width):
-                        product[point] *= factor[goes[place], place, point]
-                for place in range(width):
-                    part = 0.0
-                    for point in range(len(points)):
-                        part += product[point] * inverse[goes[place], place, point]
-                    table[line + case * width + place] += (goes[place] - shares[place]) * part
 
 
 @njit(types.void(_f4s, _i4, _i4s, _f4, _i4, _i4, _i4, _i4, _i4s, _i4, _f4, _f8s), cache=True, nogil=True)
@@ -342,20 +172,20 @@ def _add_tabulated(
             goes[0] = -1
             for place in range(upper_from[tree], upper_from[tree + 1]):
                 node = upper[place]
-                left = questions[node, _LEFT] - start
+                left = questions[node, LEFT] - start
                 right = _goes_right(x, questions, threshold, node)
                 goes[left] = goes[node - start] & ~(right << slot[node])
                 goes[left + 1] = goes[node - start] & ~((1 - right) << slot[node])
             for block in range(block_from[tree], block_from[tree + 1]):
-                root, above, answers = blocks[block, _ROOT], blocks[block, _ABOVE], blocks[block, _ANSWERS]
+                root, above, answers = blocks[block, ROOT], blocks[block, ABOVE], blocks[block, ANSWERS]
                 case = goes[root - start] & ((1 << above) - 1)
                 if answers:
                     case |= _goes_right(x, questions, threshold, root) << above
                 if answers == 3:
-                    left = questions[root, _LEFT]
+                    left = questions[root, LEFT]
                     case |= _goes_right(x, questions, threshold, left) << (above + 1)
                     case |= _goes_right(x, questions, threshold, left + 1) << (above + 2)
-                lines[block] = blocks[block, _LINE] + case * blocks[block, _WIDTH]
+                lines[block] = blocks[block, LINE] + case * blocks[block, WIDTH]
         # the table is larger than a core's cache: lines that are read together are waited for together
         touched = np.float32(0.0)
         for block in range(len(blocks)):
@@ -363,76 +193,152 @@ def _add_tabulated(
         if touched == np.inf:
             continue
         for block in range(len(blocks)):
-            line, first = lines[block], blocks[block, _INPUT]
-            for place in range(blocks[block, _WIDTH]):
+            line, first = lines[block], blocks[block, INPUT]
+            for place in range(blocks[block, WIDTH]):
                 sums[np.uint32(inputs[first + place])] += table[line + place]
 
 
-@njit(types.void(_f4s, _i4, _i4s, _f4, _f4, _i4, _i4, _f8, _i4, _f8, _f8, _f8s), cache=True, nogil=True)
-def _add_walked(
+@njit(cache=True, nogil=True, inline="always")
+def _four(numbers: Floats, at: int) -> tuple[float, float, float, float]:
+    """Four numbers that lie together, which the processor takes as one."""
+    place = np.uint64(at)
+    return (
+        numbers[place],
+        numbers[place + np.uint64(1)],
+        numbers[place + np.uint64(2)],
+        numbers[place + np.uint64(3)],
+    )
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _put(numbers: Floats, at: int, a: float, b: float, c: float, d: float) -> None:
+    """Write four numbers that lie together."""
+    place = np.uint64(at)
+    numbers[place] = a
+    numbers[place + np.uint64(1)] = b
+    numbers[place + np.uint64(2)] = c
+    numbers[place + np.uint64(3)] = d
+
+
+@njit(
+    types.void(_f4s, _i4, _i4s, _f4, _f8, _f8, _i4, _f8, _i4, _i4, _i4, _i4s, _i4s, _f4, _f8s), cache=True, nogil=True
+)
+def _add_deep(
     rows: Matrix,
     roots: Places,
     questions: Places,
     threshold: Matrix,
-    value: Matrix,
-    parent: Places,
-    earlier: Places,
-    share: Floats,
-    block_from: Places,
     points: Floats,
     weights: Floats,
+    earlier: Places,
+    share: Floats,
+    upper_from: Places,
+    upper: Places,
+    deep_from: Places,
+    deep: Places,
+    inputs: Places,
+    table: Matrix,
     parts: Floats,
 ) -> None:
-    """Add the parts of all trees that have no tables: products go down, sums over leaves come up."""
+    """Add what four of the points give to the parts of all deep trees: products go down to the blocks, sums over leaves
+    come up."""
     largest = 0
     for tree in range(len(roots) - 1):
-        if block_from[tree] == block_from[tree + 1]:
+        if deep_from[tree] != deep_from[tree + 1]:
             largest = max(largest, roots[tree + 1] - roots[tree])
-    answer, goes = np.empty(largest, np.int32), np.empty(largest, np.float64)
-    x = np.empty(2 * rows.shape[1], np.float32)
-    product, inverse = np.empty((largest, len(points))), np.empty((largest, len(points)))
+    goes, x = np.ones(largest, np.float64), np.empty(2 * rows.shape[1], np.float32)
+    product, inverse = np.empty(4 * largest), np.empty(4 * largest)
+    lines = np.empty(len(deep), np.int32)
+    t0, t1, t2, t3 = _four(points, 0)
+    l0, l1, l2, l3 = 1 - t0, 1 - t1, 1 - t2, 1 - t3
+    m0, m1, m2, m3 = 1 / l0, 1 / l1, 1 / l2, 1 / l3
+    w0, w1, w2, w3 = _four(weights, 0)
     for row in range(len(rows)):
         _spread(rows[row], x)
         sums = parts[row]
         for tree in range(len(roots) - 1):
-            if block_from[tree] != block_from[tree + 1]:
+            start = roots[tree]
+            if deep_from[tree] == deep_from[tree + 1]:
                 continue
-            start, end = roots[tree], roots[tree + 1]
-            for node in range(start, end):
-                answer[node - start] = _goes_right(x, questions, threshold, node)
-            for point in range(len(points)):
-                product[0, point] = weights[point]
-            for node in range(start + 1, end):
-                here, asked, before = node - start, parent[node] - start, earlier[node] - start
-                goes[here] = answer[asked] == node - questions[parent[node], _LEFT]
-                if earlier[node] >= 0:
-                    goes[here] *= goes[before]
-                for point in range(len(points)):
-                    factor = share[node] * (1 - points[point]) + goes[here] * points[point]
-                    inverse[here, point] = 1 / factor
-                    product[here, point] = product[asked, point] * factor
-                if earlier[node] >= 0:
-                    for point in range(len(points)):
-                        product[here, point] *= inverse[before, point]
-            for node in range(start, end):
-                # from here on the sum over the leaves below
-                leaf = questions[node, _LEFT] == node
-                for point in range(len(points)):
-                    product[node - start, point] *= value[node] if leaf else 0.0
-            for node in range(end - 1, start, -1):
-                here, asked, before = node - start, parent[node] - start, earlier[node] - start
-                part = 0.0
-                for point in range(len(points)):
-                    part += product[here, point] * inverse[here, point]
-                    product[asked, point] += product[here, point]
-                part *= goes[here] - share[node]
-                if earlier[node] >= 0:
+            _put(product, 0, w0, w1, w2, w3)
+            _put(inverse, 0, 1.0, 1.0, 1.0, 1.0)  # the root stands for a question that was not asked before
+            for place in range(upper_from[tree], upper_from[tree + 1]):
+                node = np.uint32(upper[place])
+                right = _goes_right(x, questions, threshold, node)
+                left = questions[node, LEFT]
+                p0, p1, p2, p3 = _four(product, 4 * (node - start))
+                # the child where the row goes; it went this way at the feature's questions above, or not
+                child = np.uint32(left + right)
+                here, before, z = np.uint32(child - start), np.uint32(earlier[child] - start), share[child]
+                gone = goes[before]
+                goes[here] = gone
+                f0, f1, f2, f3 = z * l0 + gone * t0, z * l1 + gone * t1, z * l2 + gone * t2, z * l3 + gone * t3
+                f01, f23 = f0 * f1, f2 * f3
+                one = 1 / (f01 * f23)  # one division instead of four
+                f01, f23 = one * f23, one * f01
+                _put(inverse, 4 * here, f01 * f1, f01 * f0, f23 * f3, f23 * f2)
+                q0, q1, q2, q3 = p0 * f0, p1 * f1, p2 * f2, p3 * f3
+                i0, i1, i2, i3 = _four(inverse, 4 * before)
+                _put(product, 4 * here, q0 * i0, q1 * i1, q2 * i2, q3 * i3)
+                # the other child
+                child = np.uint32(left + 1 - right)
+                here, before, z = np.uint32(child - start), np.uint32(earlier[child] - start), share[child]
+                goes[here] = 0.0
+                one = 1 / z
+                _put(inverse, 4 * here, one * m0, one * m1, one * m2, one * m3)
+                q0, q1, q2, q3 = p0 * z * l0, p1 * z * l1, p2 * z * l2, p3 * z * l3
+                i0, i1, i2, i3 = _four(inverse, 4 * before)
+                _put(product, 4 * here, q0 * i0, q1 * i1, q2 * i2, q3 * i3)
+            for block in range(deep_from[tree], deep_from[tree + 1]):
+                root, answers, bit = np.uint32(deep[block, ROOT]), deep[block, ANSWERS], deep[block, ANSWERS]
+                first, width, case = deep[block, INPUT], deep[block, WIDTH], np.int32(0)
+                if answers:
+                    case = _goes_right(x, questions, threshold, root)
+                if answers == 3:
+                    left = questions[root, LEFT]
+                    case |= _goes_right(x, questions, threshold, left) << 1
+                    case |= _goes_right(x, questions, threshold, left + 1) << 2
+                for place in range(width):
+                    before = inputs[np.uint32(first + place), 1]
+                    if before >= 0:
+                        case |= np.int32(goes[np.uint32(before - start)]) << bit
+                        bit += 1
+                lines[block] = deep[block, LINE] + 4 * case * (1 + width)
+            # as above: lines that are read together are waited for together
+            touched = np.float32(0.0)
+            for block in range(deep_from[tree], deep_from[tree + 1]):
+                touched = max(touched, table[np.uint32(lines[block])])
+            if touched == np.inf:
+                continue
+            for block in range(deep_from[tree], deep_from[tree + 1]):
+                first, width = deep[block, INPUT], deep[block, WIDTH]
+                at, here = lines[block], 4 * (deep[block, ROOT] - start)
+                p0, p1, p2, p3 = _four(product, here)
+                a0, a1, a2, a3 = _four(table, at)
+                _put(product, here, p0 * a0, p1 * a1, p2 * a2, p3 * a3)
+                for place in range(width):
+                    a0, a1, a2, a3 = _four(table, at + 4 + 4 * place)
+                    part = (p0 * a0 + p1 * a1) + (p2 * a2 + p3 * a3)
+                    sums[np.uint32(inputs[np.uint32(first + place), 0])] += part
+            for place in range(upper_from[tree + 1] - 1, upper_from[tree] - 1, -1):
+                node = np.uint32(upper[place])
+                left = questions[node, LEFT]
+                s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+                total = 0.0
+                for side in range(2):
+                    child = np.uint32(left + side)
+                    here, before = np.uint32(child - start), np.uint32(earlier[child] - start)
+                    p0, p1, p2, p3 = _four(product, 4 * here)
+                    i0, i1, i2, i3 = _four(inverse, 4 * here)
+                    s0, s1, s2, s3 = s0 + p0, s1 + p1, s2 + p2, s3 + p3
+                    part = (p0 * i0 + p1 * i1) + (p2 * i2 + p3 * i3)
+                    total += part * (goes[here] - share[child])
                     # these leaves are not those that the feature's earlier question speaks of last
-                    other = 0.0
-                    for point in range(len(points)):
-                        other += product[here, point] * inverse[before, point]
-                    part -= other * (goes[before] - share[earlier[node]])
-                sums[questions[parent[node], _FEATURE]] += part
+                    i0, i1, i2, i3 = _four(inverse, 4 * before)
+                    part = (p0 * i0 + p1 * i1) + (p2 * i2 + p3 * i3)
+                    total -= part * (goes[before] - share[earlier[child]])
+                _put(product, 4 * (node - start), s0, s1, s2, s3)
+                sums[np.uint32(questions[node, FEATURE])] += total
 
 
 @njit(types.void(types.float64, _f8, _f8s), cache=True, nogil=True)
@@ -482,70 +388,22 @@ def varied_margins(nodes: Nodes, row: Matrix, features: Sequence[int], counts: S
     return found.astype(np.float64)
 
 
-@dataclass(frozen=True)
-class Explainer:
-    """What is computed once from the nodes, so that a row's parts are quick; see the top of this module.
+def parts(tables: Tables, rows: Matrix, margin: Floats) -> Floats:
+    """Part of each feature in each row's margin, shape (n, features); with ``tables.base`` they make the margin.
 
     Args:
-        nodes: The trees.
-        base: Mean margin over the training rows.
-        paths: ``slot``, ``earlier`` and ``share`` of each node, as ``_trace`` gives them.
-        cuts: ``upper_from``, ``upper``, ``block_from``, ``blocks`` and ``inputs``, as ``_cut`` gives them.
-        table: The blocks' lines.
-        points: Where the integral is evaluated.
-        weights: The weights of these points.
+        tables: What was computed once from the nodes.
+        rows: As ``margins`` takes them.
+        margin: What ``margins`` gives for them.
     """
-
-    nodes: Nodes
-    base: float
-    paths: tuple[Places, Places, Floats]
-    cuts: tuple[Places, Places, Places, Places, Places]
-    table: Matrix
-    points: Floats
-    weights: Floats
-
-    def parts(self, rows: Matrix, margin: Floats) -> Floats:
-        """Part of each feature in each row's margin, shape (n, features); with ``base`` they make the margin.
-
-        Args:
-            rows: As ``margins`` takes them.
-            margin: What ``margins`` gives for them.
-        """
-        nodes, (slot, earlier, share) = self.nodes, self.paths
-        found = np.zeros((len(rows), nodes.features))
-        asked = rows, nodes.roots, nodes.questions, nodes.threshold
-        _add_tabulated(*asked, slot, *self.cuts, self.table, found)
-        block_from = self.cuts[2]
-        if (np.diff(block_from) == 0).any():
-            _add_walked(*asked, nodes.value, nodes.parent, earlier, share, block_from, self.points, self.weights, found)
-        _share_out(self.base, margin, found)
-        return found
-
-
-def explainer(nodes: Nodes) -> Explainer:
-    """The explainer of these trees; about 0.3 s for 300 trees of depth 6."""
-    count, trees = len(nodes.parent), len(nodes.roots) - 1
-    above, slot, earlier, height = (np.zeros(count, np.int32) for _ in range(4))
-    share, mean = np.ones(count), np.zeros(count)
-    _trace(
-        nodes.roots, nodes.questions, nodes.parent, nodes.value, nodes.cover, above, slot, earlier, share, height, mean
-    )
-    upper_from, block_from = np.zeros(trees + 1, np.int32), np.zeros(trees + 1, np.int32)
-    upper, blocks = np.zeros(count, np.int32), np.zeros((count, 6), np.int32)
-    inputs = np.zeros(int(above.sum()) + 3 * count, np.int32)
-    used = _cut(
-        nodes.roots, nodes.questions, nodes.parent, above, slot, height, upper_from, upper, block_from, blocks, inputs
-    )
-    upper, blocks, inputs = upper[: used[1]].copy(), blocks[: used[2]].copy(), inputs[: used[3]].copy()
-    # a path asks for at most as many features as its deepest leaf has above it
-    distinct = max(1, int(above.max()))
-    roots, weights = np.polynomial.legendre.leggauss((distinct + 1) // 2)
-    points, weights = (roots + 1) / 2, weights / 2
-    table = np.zeros(used[0], np.float32)
-    parent_cover = np.maximum(nodes.cover[nodes.parent], _LEAST_SHARE)  # of no use at the roots
-    ratio = np.maximum(nodes.cover / parent_cover, _LEAST_SHARE)
-    _tabulate(nodes.questions, nodes.parent, nodes.value, slot, ratio, blocks, inputs, points, weights, table)
-    base = float(nodes.base) + float(mean[nodes.roots[:-1]].sum())
-    return Explainer(
-        nodes, base, (slot, earlier, share), (upper_from, upper, block_from, blocks, inputs), table, points, weights
-    )
+    nodes = tables.nodes
+    found = np.zeros((len(rows), nodes.features))
+    asked = rows, nodes.roots, nodes.questions, nodes.threshold
+    _add_tabulated(*asked, tables.slot, *tables.cuts, tables.table, found)
+    if tables.deep is not None:
+        *cut, table = tables.deep
+        for four in range(len(table)):
+            at = slice(4 * four, 4 * four + 4)
+            _add_deep(*asked, tables.points[at], tables.weights[at], *cut, table[four], found)
+    _share_out(tables.base, margin, found)
+    return found

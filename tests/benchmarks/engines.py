@@ -26,7 +26,8 @@ from sklearn.ensemble import RandomForestClassifier
 
 from components.credit.booster import read_nodes
 from components.credit.trees import Matrix, forest_to_booster
-from components.credit.treeshap import explainer, margins
+from components.credit.treeshap import margins, parts
+from components.credit.treetables import tabulated
 
 _FEATURES, _LEARNT, _SCORED = 40, 10_000, 100
 _TURNS = 2
@@ -51,14 +52,14 @@ def measure(model: str, booster: bytes, rows: Matrix) -> None:
     """Print what a margin and the parts cost, alone and in a batch."""
     theirs = xgboost.Booster({"nthread": 1}, model_file=bytearray(booster))
     nodes = read_nodes(booster)
-    explain = explainer(nodes)
+    tables = tabulated(nodes)
     one = rows[5:6].copy()
 
     def parts_of(some: Matrix) -> Matrix:
         return theirs.predict(xgboost.DMatrix(some, nthread=1), pred_contribs=True)
 
     def ours_of(some: Matrix) -> Matrix:
-        return explain.parts(some, margins(nodes, some))
+        return parts(tables, some, margins(nodes, some))
 
     assert (margins(nodes, rows) == theirs.inplace_predict(rows, predict_type="margin")).all()
     assert np.abs(ours_of(rows) - parts_of(rows)[:, :-1]).max() < 1e-5

@@ -9,6 +9,7 @@ import pytest
 import xgboost
 from sklearn.ensemble import RandomForestClassifier
 
+from components.credit import treetables
 from components.credit.ranks import ranked
 from components.credit.reasons import reasons
 from components.credit.scorer import Scorer, save
@@ -74,6 +75,23 @@ def test_trees_of_any_depth_are_explained_exactly(depth: int, features: int) -> 
     settings = {"objective": "binary:logistic", "max_depth": depth, "min_child_weight": 0, "gamma": 0.1, "nthread": 1}
     booster = xgboost.train(settings, xgboost.DMatrix(rows, bad, nthread=1), 12)
     agree(Trees(bytes(booster.save_raw("ubj")), Encoder("log_odds", names)), rows[:600])
+
+
+@pytest.mark.parametrize(("most", "high"), [(8_000_000, 2), (40_000, 1), (1_000, 0)])
+def test_deep_trees_are_explained_exactly_in_whatever_memory_there_is(
+    monkeypatch: pytest.MonkeyPatch, most: int, high: int
+) -> None:
+    monkeypatch.setattr(treetables, "_MOST_TABULATED", most)
+    random = np.random.default_rng(8)
+    rows = random.normal(size=(1_500, 20)).round(2).astype(np.float32)
+    rows[random.random(rows.shape) < 0.1] = np.nan
+    bad = (random.random(len(rows)) < 1 / (1 + np.exp(-3 * np.nan_to_num(rows).sum(axis=1)))).astype(int)
+    forest = RandomForestClassifier(8, max_depth=16, random_state=0).fit(rows, bad)
+    engine = Trees(forest_to_booster(forest), Encoder("probability", [Encoded(str(place)) for place in range(20)]))
+    agree(engine, rows[:600])
+    deep = treetables.tabulated(engine.nodes).deep
+    assert deep is not None
+    assert {2: 3, 1: 1, 0: 0}[high] == deep[5][:, treetables.ANSWERS].max()
 
 
 def test_a_feature_may_have_more_thresholds_than_a_byte_tells_apart() -> None:
