@@ -221,7 +221,7 @@ def compare(
             "model": choice.champion,
             "groups": groups,
             "left_out": left_out,
-            "attributes": attribute_rows(test, choice.champion, champion.cutoff),
+            "attributes": attribute_rows(test, choice.champion, champion.cutoff, confidence, config.seed),
         },
         "stability": {
             "adversarial": told_apart and {**told_apart, "limit": config.limits.adversarial_auc},

@@ -8,6 +8,7 @@ from fairlearn.metrics import demographic_parity_ratio, equalized_odds_differenc
 from scipy import stats
 
 from components.credit import metrics
+from components.credit.calibration import Floats
 from components.credit.config import Limits
 from components.credit.errors import GateStopped
 from components.evaluate.approvals import approved
@@ -17,6 +18,7 @@ from components.evaluate.stability import light
 LEAST_ROWS = 100
 _LEAST_OF_A_CLASS = 5
 _FOUR_FIFTHS = 0.8
+_DRAWS = 1_000
 _NOT_RECORDED = "not recorded"
 
 Row = dict[str, Any]
@@ -81,12 +83,14 @@ def fairness_rows(rows: pd.DataFrame, model: str, cutoff: float, confidence: flo
     return told, left_out
 
 
-def attribute_rows(rows: pd.DataFrame, model: str, cutoff: float) -> list[Row]:
+def attribute_rows(rows: pd.DataFrame, model: str, cutoff: float, confidence: float, seed: int) -> list[Row]:
     """Fairlearn's measures of each protected attribute, over its groups of at least a hundred rows.
 
     Returns:
         ``attribute``, ``n``, ``demographic_parity_ratio`` (least approval rate over the greatest) and
-        ``equalized_odds_difference`` (greatest gap of the shares of goods, or of bads, that are approved).
+        ``equalized_odds_difference`` (greatest gap of the shares of goods, or of bads, that are approved), each with
+        ``_low`` and ``_high``: percentiles of a bootstrap of the applications within each group and outcome. Least and
+        greatest of several groups lie apart by chance alone, which such an interval shows and does not take away.
     """
     found = []
     for column in [name for name in rows.columns if name.startswith(PROTECTED)]:
@@ -94,19 +98,52 @@ def attribute_rows(rows: pd.DataFrame, model: str, cutoff: float) -> list[Row]:
         if len(large) < 2:
             continue
         judged = pd.concat(large)
-        good, given_credit = 1 - judged["bad"], approved(judged, model, cutoff).astype(int)
+        good = 1 - judged["bad"]
+        given_credit = pd.Series(approved(judged, model, cutoff).astype(int), judged.index)
         if good.groupby(judged["group"]).nunique().min() < 2:
             continue
         given = {"y_true": good, "y_pred": given_credit, "sensitive_features": judged["group"]}
+        of_bads, of_goods = (
+            given_credit[good == outcome].groupby(judged["group"][good == outcome]).agg(["size", "mean"])
+            for outcome in (0, 1)
+        )
+        ratio, gap = _drawn_measures(of_bads, of_goods, np.random.default_rng(seed))
         found.append(
             {
                 "attribute": column.removeprefix(PROTECTED),
                 "n": len(judged),
+                **_percentiles("demographic_parity_ratio", ratio, confidence),
+                **_percentiles("equalized_odds_difference", gap, confidence),
                 "demographic_parity_ratio": float(demographic_parity_ratio(**given)),
                 "equalized_odds_difference": float(equalized_odds_difference(**given)),
             }
         )
     return found
+
+
+def _drawn_measures(of_bads: pd.DataFrame, of_goods: pd.DataFrame, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Fairlearn's two measures in bootstrap samples: to draw rows again within a cell is to draw from a binomial.
+
+    Args:
+        of_bads: Rows (``size``) and share approved (``mean``) of the bads of each group.
+        of_goods: The same of the goods.
+        rng: Draws.
+    """
+    draws = [
+        rng.binomial(cell["size"].to_numpy(int), cell["mean"].to_numpy(float), (_DRAWS, len(cell)))
+        for cell in (of_bads, of_goods)
+    ]
+    sizes = [cell["size"].to_numpy(int) for cell in (of_bads, of_goods)]
+    rate = (draws[0] + draws[1]) / (sizes[0] + sizes[1])
+    most = rate.max(axis=1)
+    ratio = np.divide(rate.min(axis=1), most, out=np.ones(_DRAWS), where=most > 0)
+    gaps = [np.ptp(drawn / size, axis=1) for drawn, size in zip(draws, sizes, strict=True)]
+    return ratio, np.maximum(*gaps)
+
+
+def _percentiles(name: str, drawn: Floats, confidence: float) -> Row:
+    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return {f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
 def refuse_unfair(groups: list[Row], limits: Limits) -> None:

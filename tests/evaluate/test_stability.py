@@ -75,11 +75,17 @@ def test_a_group_below_the_configured_ratio_stops_the_run_and_chance_does_not():
 
 def test_attributes_have_fairlearns_measures():
     rows = groups_of(60)
-    (found,) = attribute_rows(rows, "xgboost", 0.5)
+    (found,) = attribute_rows(rows, "xgboost", 0.5, 0.95, 3)
+    assert found == attribute_rows(rows, "xgboost", 0.5, 0.95, 3)[0]
     approved = (rows["probability_xgboost"] <= 0.5).astype(int)
     expected = demographic_parity_ratio(1 - rows["bad"], approved, sensitive_features=rows["protected_sex"])
     assert found["demographic_parity_ratio"] == pytest.approx(expected) == pytest.approx(0.375)
     assert found["n"] == 500
+    # 30 % of 200 against 80 % of 300: the logarithm of the ratio has a standard error of sqrt(.7/60 + .2/240) = .112
+    low, high = found["demographic_parity_ratio_low"], found["demographic_parity_ratio_high"]
+    assert (low, high) == (pytest.approx(0.301, abs=0.02), pytest.approx(0.467, abs=0.02))
+    gap = found["equalized_odds_difference"]
+    assert 0 < found["equalized_odds_difference_low"] < gap < found["equalized_odds_difference_high"] < 1
 
 
 def test_the_decision_holds_calibration_by_group_and_part(comparison: Comparison):
