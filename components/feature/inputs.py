@@ -22,7 +22,7 @@ from components.credit.features.recipe import ModelInputs
 from components.credit.manifest import Manifest
 from components.credit.progress import Progress
 from components.credit.store import Store
-from components.feature.table import MEMORY, ROW_GROUP, THREADS, made, make_part, quoted, row_groups
+from components.feature.table import MEMORY, ROW_GROUP, THREADS, WRITING, made, make_part, quoted, row_groups
 
 
 def build_inputs(
@@ -106,7 +106,7 @@ def _write(connection: duckdb.DuckDBPyConnection, part: int, schema: pa.Schema, 
     target = folder / "table" / "features"
     target.mkdir(parents=True, exist_ok=True)
     path = target / f"part-{part:05d}.parquet"
-    with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as file:
+    with pyarrow.parquet.ParquetWriter(path, schema, **WRITING) as file:
         for group in row_groups(rows):
             file.write_table(group.cast(schema))
     (folder / made(part)).unlink()

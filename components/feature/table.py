@@ -5,6 +5,7 @@ import hashlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import msgspec
@@ -36,6 +37,9 @@ from components.feature.study import follow_loans, study
 
 THREADS, MEMORY = 2, "2GB"
 ROW_GROUP = 100_000
+# A column of many different values gets no dictionary: whoever reads its row group would hold all of them in memory,
+# and the file would be half as large again.
+WRITING: dict[str, Any] = {"compression": "zstd", "dictionary_pagesize_limit": 64 * 1024}
 _TWO_YEARS = 730  # days
 
 
@@ -161,7 +165,7 @@ def _write_part(
     ).to_arrow_reader(ROW_GROUP)
     target = folder / "table" / "features"
     target.mkdir(parents=True, exist_ok=True)
-    with pyarrow.parquet.ParquetWriter(target / f"part-{part:05d}.parquet", schema, compression="zstd") as file:
+    with pyarrow.parquet.ParquetWriter(target / f"part-{part:05d}.parquet", schema, **WRITING) as file:
         for group in row_groups(rows):
             file.write_table(group.cast(schema))
 

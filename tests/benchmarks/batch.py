@@ -8,6 +8,7 @@ many rows, ``--runs`` how often each is run. Writes build/benchmarks/batch.json.
 import argparse
 import json
 import os
+import re
 import statistics
 import sys
 import tempfile
@@ -20,7 +21,6 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 FEATURES = [f"x{place:02}" for place in range(40)]
-_GROUP = 100_000  # rows of a row group, as the feature stage writes them
 
 
 def block(rows: int, seed: int) -> np.ndarray:
@@ -62,10 +62,12 @@ def make_rows(path: Path, rows: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from components.feature.table import ROW_GROUP, WRITING
+
     schema = pa.schema([("application_id", pa.string()), *((name, pa.float64()) for name in FEATURES)])
-    with pq.ParquetWriter(path, schema, compression="zstd") as file:
-        for start in range(0, rows, _GROUP):
-            values = block(min(_GROUP, rows - start), 3 + start)
+    with pq.ParquetWriter(path, schema, **WRITING) as file:
+        for start in range(0, rows, ROW_GROUP):
+            values = block(min(ROW_GROUP, rows - start), 3 + start)
             names = pa.array([f"a{row:08}" for row in range(start, start + len(values))])
             columns = [pa.array(column, from_pandas=True) for column in values.T]
             file.write_table(pa.Table.from_arrays([names, *columns], schema=schema))
@@ -118,8 +120,18 @@ def measured(name: str, folder: Path) -> dict[str, float]:
     return {
         "seconds": time.perf_counter() - started,
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
-        "peak_mb": usage.ru_maxrss / 1024,
+        "peak_mb": float((folder / f"{name}.peak").read_text()),
     }
+
+
+def peak_mb() -> float:
+    """Greatest memory of this process since it began to run its program.
+
+    ``ru_maxrss`` would be wrong: until a child runs a program of its own it has its parent's memory, which counts.
+    """
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) / 1024
 
 
 def same_probabilities(folder: Path) -> float:
@@ -137,7 +149,9 @@ def main() -> None:
     parser.add_argument("--one", nargs=2, metavar=("NAME", "FOLDER"))
     given = parser.parse_args()
     if given.one:
-        CANDIDATES[given.one[0]](Path(given.one[1]))
+        name, folder = given.one[0], Path(given.one[1])
+        CANDIDATES[name](folder)
+        (folder / f"{name}.peak").write_text(str(peak_mb()))
         return
     with tempfile.TemporaryDirectory(prefix="quipu-batch-") as name:
         folder = Path(name)
