@@ -68,8 +68,10 @@ def test_requests_are_counted_by_route_status_and_version(
     for _ in range(3):
         scorer.http.post(INFER, json=REQUEST)
     scorer.http.post(INFER, json={})
-    after = read()
     route = "POST /v2/models/{model}/infer"
+    refused = of(before, "quipu_requests_total", route=route, status="400")
+    # a request is counted once its answer is sent
+    after = waited(read, lambda now: of(now, "quipu_requests_total", route=route, status="400") > refused)
 
     def more(name: str, **labels: str) -> float:
         return of(after, name, route=route, **labels) - of(before, name, route=route, **labels)
@@ -95,9 +97,16 @@ def test_nothing_that_a_client_sends_becomes_a_label(scorer: Scorer, read: Calla
 def test_points_are_counted_each_and_the_model_is_named(
     scorer: Scorer, read: Callable[[], Samples], xgboost_version: str
 ) -> None:
-    before = of(read(), "quipu_score_points_count", version=xgboost_version)
+    def counted(now: Samples) -> bool:
+        """Whether the points of all requests of one row are counted; that is done a few times a second."""
+        route = "POST /v2/models/{model}/infer"
+        answered = of(now, "quipu_requests_total", route=route, status="200", version=xgboost_version)
+        return of(now, "quipu_score_points_count", version=xgboost_version) == answered
+
+    before = of(waited(read, counted), "quipu_score_points_count")
     answered = scorer.http.post(INFER, json=REQUEST).json()
-    samples = waited(read, lambda now: of(now, "quipu_score_points_count", version=xgboost_version) == before + 1)
+    samples = waited(read, lambda now: counted(now) and of(now, "quipu_score_points_count") > before)
+    assert of(samples, "quipu_score_points_count") == before + 1
     points = answered["outputs"][1]["data"][0]
     edges = sorted(float(dict(labels)["le"]) for name, labels in samples if name == "quipu_score_points_bucket")
     edge = next(edge for edge in edges if edge >= points)
