@@ -217,9 +217,10 @@ def _try_out(model: Model) -> None:
     scorer = model.scorer
     try:
         probability = scorer.probability(columns)
-        explained = scorer.base + scorer.contributions(columns).sum(axis=1)
+        contributions = scorer.contributions(columns)
+        explained = scorer.base + contributions.sum(axis=1)
         fits = bool(np.abs(explained - scorer.margin(columns)).max() < 1e-4)
-        model.explained(columns)
+        reasons(scorer, columns, contributions)  # not by the model itself: what it is asked counts as a borrower's
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise ModelRefused(f"Model {model.version} cannot score a trial row; train it again.") from error
     if not (np.isfinite(probability).all() and fits):
