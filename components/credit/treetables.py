@@ -19,7 +19,7 @@ Places = NDArray[np.int32]
 # Numbers that the tables of shallow trees hold together, and those of deep ones: 32 MB each; 300 trees of depth 6 take
 # half of it.
 _MOST_TABULATED = 8_000_000
-_ALL = 2**31 - 1
+_ALL = 2**31 - 1  # where the blocks of deep trees are their leaves, which must be there
 # Bits of a block's case: the features above it and its own answers.
 _MOST_BITS = 11
 # A branch that no training row went has no share; this keeps divisions finite and is lost in rounding.
@@ -90,7 +90,7 @@ def _trace(
                     on = parent[on]
                 share[node] = max(cover[node] / max(cover[asked], _LEAST_SHARE), _LEAST_SHARE)
                 if earlier[node] >= 0:
-                    share[node] *= share[earlier[node]]
+                    share[node] = max(share[node] * share[earlier[node]], _LEAST_SHARE)
             slot[node] = above[node]
             on = node
             while parent[on] >= 0:

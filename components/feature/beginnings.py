@@ -1,11 +1,12 @@
 """Where the lender's history begins: of what was before nothing is on record, so early applications know less."""
-# ruff: noqa: S608 - the SQL is made of the contract's names, never of a value
+# ruff: noqa: S608 - the SQL is made of a constant
 
+from collections.abc import Iterable
 from typing import Any
 
 import duckdb
 
-from components.credit.features.recipe import Recipe
+from components.credit.features.moments import DAY_US
 from components.credit.progress import Progress
 
 # Tables whose rows come by themselves (repayments follow from loans), and how far back the features look at most,
@@ -15,12 +16,17 @@ _DAYS_BACK = 365
 _WARNED_SHARE = 0.05
 
 
-def note_beginnings(connection: duckdb.DuckDBPyConnection, recipe: Recipe) -> None:
-    """Add to the table ``beginnings`` the time of the earliest row of each table of the partition at hand."""
-    connection.execute("CREATE TABLE IF NOT EXISTS beginnings (name VARCHAR, begins TIMESTAMP WITH TIME ZONE)")
-    for name in _TABLES:
-        if name not in recipe.absent:
-            connection.execute(f"INSERT INTO beginnings SELECT '{name}', min(event_time) FROM {name}")
+def note_beginning(connection: duckdb.DuckDBPyConnection, name: str, earliest: Iterable[int]) -> None:
+    """Add to the database's ``beginnings`` when a table of the partition at hand begins.
+
+    Args:
+        connection: Database.
+        name: The table.
+        earliest: Times of its earliest rows, microseconds since 1970 in UTC; none where it has no rows.
+    """
+    connection.execute("CREATE TABLE IF NOT EXISTS beginnings (name VARCHAR, begins BIGINT)")
+    if name in _TABLES:
+        connection.execute("INSERT INTO beginnings VALUES (?, ?)", [name, min(earliest, default=None)])
 
 
 def beginnings(connection: duckdb.DuckDBPyConnection, progress: Progress) -> list[dict[str, Any]]:
@@ -32,8 +38,8 @@ def beginnings(connection: duckdb.DuckDBPyConnection, progress: Progress) -> lis
         progress: Takes a warning where many are early.
     """
     found = connection.execute(f"""
-        SELECT b.name, strftime(b.begins, '%Y-%m-%d'),
-            count_if(m.decided_at < b.begins + INTERVAL {_DAYS_BACK} DAY) AS early, count(*)
+        SELECT b.name, strftime(to_timestamp(b.begins / 1000000), '%Y-%m-%d'),
+            count_if(epoch_us(m.decided_at) < b.begins + {_DAYS_BACK * DAY_US}) AS early, count(*)
         FROM (SELECT name, min(begins) AS begins FROM beginnings GROUP BY name) b,
             (SELECT decided_at FROM made JOIN samples USING (application_id) WHERE sample = 'train') m
         WHERE b.begins IS NOT NULL GROUP BY ALL HAVING early > 0 ORDER BY b.name

@@ -30,7 +30,7 @@ from components.credit.mapping import Mapping
 from components.credit.progress import Progress
 from components.credit.store import Store
 from components.credit.target import label_query
-from components.feature.beginnings import beginnings, note_beginnings
+from components.feature.beginnings import beginnings, note_beginning
 from components.feature.leakage import Finding, checked, leak_rows, leaks, refuse
 from components.feature.split import assign_samples, check_samples, counted, exclusions
 from components.feature.study import follow_loans, study
@@ -78,7 +78,6 @@ def build(
             for part in range(parts):
                 make_part(connection, clean, part, recipe, config, store, progress, folder)
                 follow_loans(connection, config.target, recipe, clean.as_of)
-                note_beginnings(connection, recipe)
                 progress.report("features", share=0.8 * (part + 1) / parts)
             studied = study(connection, config.target, recipe, clean.as_of)
             connection.read_parquet(str(folder / "made-*.parquet")).create_view("made")
@@ -138,12 +137,15 @@ def make_part(
     progress: Progress,
     folder: Path,
 ) -> None:
-    """Write ``made-<part>.parquet`` with the features of a partition, and add to ``labels`` what became of it."""
+    """Write ``made-<part>.parquet`` with the features of a partition, and add to ``labels`` what became of it and to
+    ``beginnings`` when its tables begin."""
     for name in tables(recipe):
         connection.register(name, store.partitions(clean, name, part))
     for name in PRICED:
         if name not in recipe.absent:
-            check_currencies(name, _earliest(connection, name), recipe)
+            earliest = _earliest(connection, name)
+            check_currencies(name, earliest, recipe)
+            note_beginning(connection, name, earliest.values())
     if "repayments" not in recipe.absent:
         _warn_of_loose_payments(connection, part, progress)
     connection.sql(query(recipe)).write_parquet(str(folder / made(part)))

@@ -125,7 +125,7 @@ class Service:
         self._tokens, self._proxies = listening.tokens, listening.proxies
         self._buckets = Buckets(listening.rate, listening.rate) if listening.rate else None
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="score")
-        self._waiting = self._held = 0
+        self._waiting = 0
         self._long: dict[asyncio.Task[None] | None, int] = {}
         self._overriders = ThreadPoolExecutor(_MOST_OVERRIDES, thread_name_prefix="override")
         self._overriding = 0
@@ -182,7 +182,7 @@ class Service:
                 answered = refusal(500, "The scorer failed on this request; its log says where.", place.route)
             finally:
                 if self._long:
-                    self._held -= self._long.pop(asyncio.current_task(), 0)
+                    self._long.pop(asyncio.current_task(), None)
         protocol.response_bytes(
             answered.status,
             [("content-type", answered.type), ("x-request-id", request_id), *answered.headers],
@@ -259,9 +259,8 @@ class Service:
         """Whether a body of so many bytes may be in memory until it is answered; a short one always may."""
         if size <= _SHORT:
             return True
-        self._held += size - self._long.get(task, 0)
         self._long[task] = size
-        return self._held <= _MOST_HELD
+        return sum(self._long.values()) <= _MOST_HELD
 
     async def _answer(self, place: Place, request: Request) -> Answer:
         model = self.model  # the one that answers, even where the pointer moves meanwhile
