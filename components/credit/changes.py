@@ -14,6 +14,7 @@ import numpy as np
 
 from components.credit.binning import Columns
 from components.credit.calibration import Floats
+from components.credit.cards import Cards
 from components.credit.dictionary import Feature
 from components.credit.reasons import Change, Reason, taken_points
 from components.credit.rows import Rows
@@ -124,6 +125,8 @@ def _ways(scorer: Scorer, place: int, row: Columns) -> Iterator[_Way]:
     edges, below = scorer.edges[place]
     if feature.type != "number" or not edges or feature.name in _DONE:
         return
+    if isinstance(scorer.engine, Cards) and feature.name == scorer.engine.by:
+        return  # another card would score, by a history that is not there
     value = float(row[feature.name][0])
     known = not (np.isnan(value) or value in feature.special)
     if not known and feature.source in _RECORDS:

@@ -15,10 +15,12 @@ from openpyxl.styles import Font
 from openpyxl.utils import get_column_letter
 
 from components.credit.binning import Binning
+from components.credit.cards import Cards, cards_of
 from components.credit.config import Rule
 from components.credit.errors import InputError
 from components.credit.scorecard import Card
 from components.credit.scorer import Scorer
+from components.credit.trees import Trees
 
 _NUMBER = "DOUBLE PRECISION"
 _FIRST_ROW = 4  # of the inputs in the sheet
@@ -46,34 +48,45 @@ def exported(scorer: Scorer, version: str, form: str, rules: Sequence[Rule]) -> 
         InputError: The model is no scorecard.
     """
     if form == "sql":
-        return sql(card_of(scorer, version)).encode()
+        return sql(engine_of(scorer, version)).encode()
     if form == "bins":
-        return manual_bins(card_of(scorer, version), version)
+        return manual_bins(engine_of(scorer, version), version)
     return sheet(scorer, version, rules) if form == "excel" else document(scorer, version)
 
 
-def card_of(scorer: Scorer, version: str) -> Card:
-    """The card of a model.
+def engine_of(scorer: Scorer, version: str) -> Card | Cards:
+    """The card of a model, or its cards.
 
     Raises:
         InputError: The model is no scorecard.
     """
-    if not isinstance(scorer.engine, Card):
+    if isinstance(scorer.engine, Trees):
         raise InputError(f"Model {version} is a {scorer.family}, not a scorecard, so that it has no card to export.")
     return scorer.engine
 
 
-def sql(card: Card) -> str:
+def sql(engine: Card | Cards) -> str:
     """The points of a row as one expression of PostgreSQL and DuckDB, over columns named as the features.
 
     Numbers may be of any numeric type, NULL or NaN where missing; categories are text.
     """
+    if isinstance(engine, Card):
+        return _sum(engine)
+    by = f"CAST({_quoted(engine.by)} AS {_NUMBER})"
+    is_below = f"{by} IS NULL OR {by} = {_number(float('nan'))} OR {by} < {_number(engine.at)}"
+    return f"CASE WHEN {is_below} THEN\n{_sum(engine.below)}ELSE\n{_sum(engine.above)}END\n"
+
+
+def _sum(card: Card) -> str:
     parts = [_case(binning, points) for binning, points in zip(card.binnings, card.points, strict=True)]
     return "\n".join([str(card.base_points), *(f"+ {part}" for part in parts)]) + "\n"
 
 
-def manual_bins(card: Card, version: str) -> bytes:
-    """The card's bins as the configuration takes them, for people to change; a run refuses them until reviewed."""
+def manual_bins(engine: Card | Cards, version: str) -> bytes:
+    """The bins as the configuration takes them, for people to change; a run refuses them until reviewed.
+
+    Bins that people set hold on all cards; where there are two, a feature of both comes with those of the latter.
+    """
     bins = {
         binning.feature: {
             "reviewed_by": "",
@@ -81,6 +94,7 @@ def manual_bins(card: Card, version: str) -> bytes:
             "version": f"from {version}",
             **({"cuts": binning.cuts} if binning.type == "number" else {"groups": binning.groups}),
         }
+        for _, card in cards_of(engine)
         for binning in card.binnings
         if binning.cuts or binning.groups
     }
@@ -94,13 +108,25 @@ def manual_bins(card: Card, version: str) -> bytes:
 
 
 def document(scorer: Scorer, version: str) -> bytes:
-    """The card as JSON: scale, cut-off, and each feature's bins with their points."""
-    card = card_of(scorer, version)
+    """The card as JSON: scale, cut-off, base, and each feature's bins with their points; where there are two, ``cards``
+    holds base and features of each, with the ``rows`` that it scores."""
+    engine = engine_of(scorer, version)
     found = {
         "version": version,
-        "scaling": msgspec.to_builtins(card.scaling),
-        "base_points": card.base_points,
+        "scaling": msgspec.to_builtins(scorer.scaling),
         "cutoff_points": scorer.cutoff_points,
+    }
+    if isinstance(engine, Card):
+        found |= _of_card(scorer, engine)
+    else:
+        found["cards"] = [{"rows": rows, **_of_card(scorer, card)} for rows, card in cards_of(engine)]
+    return msgspec.json.format(msgspec.json.encode(found), indent=1)
+
+
+def _of_card(scorer: Scorer, card: Card) -> dict[str, Any]:
+    known = {feature.name: feature for feature in scorer.features}
+    return {
+        "base_points": card.base_points,
         "features": [
             {
                 "name": feature.name,
@@ -110,10 +136,10 @@ def document(scorer: Scorer, version: str) -> bytes:
                 "type": feature.type,
                 "bins": _bins(binning, points),
             }
-            for feature, binning, points in zip(scorer.features, card.binnings, card.points, strict=True)
+            for binning, points in zip(card.binnings, card.points, strict=True)
+            for feature in (known[binning.feature],)
         ],
     }
-    return msgspec.json.format(msgspec.json.encode(found), indent=1)
 
 
 def sheet(scorer: Scorer, version: str, rules: Sequence[Rule]) -> bytes:
@@ -125,25 +151,26 @@ def sheet(scorer: Scorer, version: str, rules: Sequence[Rule]) -> bytes:
         version: Its version.
         rules: The hard rules in force, which decline whatever the points.
     """
-    card = card_of(scorer, version)
+    engine = engine_of(scorer, version)
     workbook = openpyxl.Workbook()
     form, bins = workbook.active, workbook.create_sheet("Tarjeta")
     form.title = "Calcular"
-    places = _write_bins(bins, scorer, card)
+    bins.append(["Variable", "Tramo", "Puntos", "Categoría"])
+    for cell in bins[1]:
+        cell.font = Font(bold=True)
+    base, formulas = _formulas(scorer, engine, bins)
     form["A1"] = f"Puntaje de crédito, modelo {version}"
     form["A1"].font = Font(bold=True, size=14)
     for column, text in enumerate(("Variable", "Valor (vacío: sin dato)", "Puntos"), start=1):
         form.cell(_FIRST_ROW - 1, column, text).font = Font(bold=True)
-    for row, (feature, binning, points) in enumerate(
-        zip(scorer.features, card.binnings, card.points, strict=True), start=_FIRST_ROW
-    ):
+    for row, feature in enumerate(scorer.features, start=_FIRST_ROW):
         unit = _UNITS.get(feature.unit, feature.unit)
         form.cell(row, 1, f"{feature.es}{f' ({unit})' if unit else ''}")
-        form.cell(row, 3, _formula(f"B{row}", binning, points, places[binning.feature]))
-    last = _FIRST_ROW + len(card.binnings) - 1
+        form.cell(row, 3, f"={formulas[feature.name]}")
+    last = _FIRST_ROW + len(scorer.features) - 1
     for place, (text, value) in enumerate(
         (
-            ("Puntos de base", card.base_points),
+            ("Puntos de base", base),
             ("Puntaje", f"=C{last + 1}+SUM(C{_FIRST_ROW}:C{last})"),
             ("Puntaje mínimo de aprobación", scorer.cutoff_points),
             ("Propuesta del puntaje", f'=IF(C{last + 2}>=C{last + 3},"aprobar","rechazar")'),
@@ -153,10 +180,11 @@ def sheet(scorer: Scorer, version: str, rules: Sequence[Rule]) -> bytes:
         form.cell(place, 1, text).font = Font(bold=True)
         form.cell(place, 3, value).font = Font(bold=True)
     _write_rules(form, scorer, rules, last + 6, f"C{last + 4}")
-    note = (
-        "Los puntos son los coeficientes de una regresión penalizada sobre los tramos: por la penalización y porque las"
-    )
-    bins.append([f"{note} variables se parecen entre sí, no son el peso de evidencia (WoE) de cada tramo a escala."])
+    for row in bins.iter_rows(min_row=2):
+        for cell in (row[0], row[1], row[3]):
+            if cell.value is not None:
+                cell.data_type = "s"  # also where it begins with =
+    bins.append([_POINTS_ARE])
     for table, widths in ((form, (70, 26, 14)), (bins, (60, 40, 10, 40))):
         for column, width in enumerate(widths, start=1):
             table.column_dimensions[get_column_letter(column)].width = width
@@ -225,40 +253,49 @@ def _bins(binning: Binning, points: list[int]) -> list[dict[str, Any]]:
     return found
 
 
-def _write_bins(bins: Any, scorer: Scorer, card: Card) -> dict[str, tuple[int, int]]:
-    """The sheet of the card; first and last row of each categorical feature's values."""
-    bins.append(["Variable", "Tramo", "Puntos", "Categoría"])
-    for cell in bins[1]:
-        cell.font = Font(bold=True)
-    places = {}
-    for feature, binning, points in zip(scorer.features, card.binnings, card.points, strict=True):
+def _formulas(scorer: Scorer, engine: Card | Cards, bins: Any) -> tuple[int | str, dict[str, str]]:
+    """The base, formulas of each feature's points, and the bins that they read, written to their sheet.
+
+    Where two cards part the book, each formula holds both and the value of the feature that parts them chooses.
+    """
+    if isinstance(engine, Card):
+        return engine.base_points, _of_feature(scorer, engine, bins)
+    parting = next(feature.es for feature in scorer.features if feature.name == engine.by)
+    bins.append([f"Tarjeta 1. {parting}: menos de {engine.at:g}, o sin dato"])
+    below = _of_feature(scorer, engine.below, bins)
+    bins.append([f"Tarjeta 2. {parting}: {engine.at:g} o más"])
+    above = _of_feature(scorer, engine.above, bins)
+    is_above = f"N(B{_FIRST_ROW + engine.features.index(engine.by)})>={engine.at!r}"
+    formulas = {name: f"IF({is_above},{above.get(name, '0')},{below.get(name, '0')})" for name in engine.features}
+    return f"=IF({is_above},{engine.above.base_points},{engine.below.base_points})", formulas
+
+
+def _of_feature(scorer: Scorer, card: Card, bins: Any) -> dict[str, str]:
+    """The formula of each of a card's features, whose bins are written below those that stand there."""
+    known = {feature.name: (feature, row) for row, feature in enumerate(scorer.features, start=_FIRST_ROW)}
+    formulas = {}
+    for binning, points in zip(card.binnings, card.points, strict=True):
+        feature, row = known[binning.feature]
         first = bins.max_row + 1
-        for bin_, given in zip(binning.bins, points, strict=True):
-            values: list[str | None] = [None]
-            if binning.type == "category":
-                place = binning.bins.index(bin_) - 2
-                values = list(binning.groups[place]) if place >= 0 else [None]
-            for value in values:
+        for place, (bin_, given) in enumerate(zip(binning.bins, points, strict=True)):
+            group = binning.groups[place - 2] if binning.type == "category" and place >= 2 else [None]
+            for value in group:
                 bins.append([feature.es, bin_.label, given, value])
-        places[binning.feature] = (first, bins.max_row)
-    for row in bins.iter_rows(min_row=2):
-        for cell in (row[0], row[1], row[3]):
-            if cell.value is not None:
-                cell.data_type = "s"  # also where it begins with =
-    return places
+        formulas[feature.name] = _formula(f"B{row}", binning, points, (first, bins.max_row))
+    return formulas
 
 
 def _formula(cell: str, binning: Binning, points: list[int], rows: tuple[int, int]) -> str:
     if binning.type == "category":
         values, given = (f"Tarjeta!${column}${rows[0]}:${column}${rows[1]}" for column in "DC")
         same = f"EXACT({values},{cell})"
-        return f'=IF({cell}="",{points[0]},IF(SUMPRODUCT(--{same})=0,{points[1]},SUMPRODUCT({same}*{given})))'
+        return f'IF({cell}="",{points[0]},IF(SUMPRODUCT(--{same})=0,{points[1]},SUMPRODUCT({same}*{given})))'
     ranges = points[binning.ordered_from :]
     starts = ";".join(["-1E+307", *(repr(cut) for cut in binning.cuts)])
     looked_up = f"LOOKUP({cell},{{{starts}}},{{{';'.join(map(str, ranges))}}})"
     for code, special in reversed(list(zip(binning.special, points[1:], strict=False))):
         looked_up = f"IF({cell}={code!r},{special},{looked_up})"
-    return f'=IF({cell}="",{points[0]},{looked_up})'
+    return f'IF({cell}="",{points[0]},{looked_up})'
 
 
 def _saved(workbook: Any) -> bytes:

@@ -50,6 +50,10 @@ class Difference:
     high: float
     p_value: float
 
+    def beats(self, margin: float, confidence: float) -> bool:
+        """Whether the first is better by more than a margin, and not by chance."""
+        return self.value > margin and self.p_value < 1 - confidence
+
 
 @dataclass(frozen=True)
 class CalibrationLine:

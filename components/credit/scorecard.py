@@ -36,6 +36,11 @@ class Card(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         return float(self.scaling.log_odds(np.array(self.base_points)))
 
     @property
+    def features(self) -> list[str]:
+        """Names of the features, in order."""
+        return [binning.feature for binning in self.binnings]
+
+    @property
     def edges(self) -> list[list[float]]:
         """Where the bins of each feature part; none for categories."""
         return [binning.cuts for binning in self.binnings]

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from components.credit.binning import Columns
 from components.credit.calibration import Calibration, Floats, Integers, Scaling, sigmoid
+from components.credit.cards import Cards, cards_of
 from components.credit.dictionary import Feature
 from components.credit.errors import ModelRefused
 from components.credit.scorecard import Card
@@ -51,7 +52,7 @@ class Scorer:
 
     family: Family
     features: tuple[Feature, ...]
-    engine: Card | Trees
+    engine: Card | Cards | Trees
     calibration: Calibration
     scaling: Scaling
     cutoff: float
@@ -153,6 +154,7 @@ class _Saved(Struct, forbid_unknown_fields=True, frozen=True):
     training: dict[str, object]
     recipe: dict[str, object] | None
     card: Card | None = None
+    cards: Cards | None = None
     encoder: Encoder | None = None
 
 
@@ -171,6 +173,7 @@ def pack(scorer: Scorer) -> dict[str, bytes]:
         scorer.training,
         scorer.recipe,
         card=engine if isinstance(engine, Card) else None,
+        cards=engine if isinstance(engine, Cards) else None,
         encoder=engine.encoder if isinstance(engine, Trees) else None,
     )
     files = {MODEL: msgspec.json.format(msgspec.json.encode(saved, order="sorted"), indent=1)}
@@ -232,15 +235,20 @@ def load(folder: str | Path) -> Scorer:
     return unpack({name: path.read_bytes() for name, path in files.items() if path.is_file()}, str(folder))
 
 
-def _engine(saved: _Saved, files: dict[str, bytes], place: str) -> Card | Trees:
+def _engine(saved: _Saved, files: dict[str, bytes], place: str) -> Card | Cards | Trees:
     """The engine that the files hold, once it fits the inputs."""
     names = [feature.name for feature in saved.features]
     if saved.family == "scorecard":
-        if saved.card is None or [binning.feature for binning in saved.card.binnings] != names:
+        card = saved.card or saved.cards
+        asked = {name for _, each in cards_of(card) for name in each.features} if card else set()
+        if isinstance(card, Cards):
+            asked.add(card.by)
+        if card is None or card.features != names or not asked <= set(names):
             raise ModelRefused(f"{place}/{MODEL} is a scorecard whose bins do not fit its features; train it again.")
-        if [len(points) for points in saved.card.points] != [len(binning.bins) for binning in saved.card.binnings]:
-            raise ModelRefused(f"{place}/{MODEL} is a scorecard whose points do not fit its bins; train it again.")
-        return saved.card
+        for _, each in cards_of(card):
+            if [len(points) for points in each.points] != [len(binning.bins) for binning in each.binnings]:
+                raise ModelRefused(f"{place}/{MODEL} is a scorecard whose points do not fit its bins; train it again.")
+        return card
     if saved.encoder is None or [column.feature for column in saved.encoder.columns] != names:
         raise ModelRefused(f"{place}/{MODEL} holds trees whose encoder does not fit its features; train it again.")
     if TREES not in files:

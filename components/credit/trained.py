@@ -7,6 +7,7 @@ import numpy as np
 
 from components.credit.binning import fit_binning
 from components.credit.calibration import Calibration, Floats, Integers, Scaling, cut, fit_calibration, sigmoid
+from components.credit.cards import Cards
 from components.credit.config import Config, Scorecard
 from components.credit.dictionary import Feature
 from components.credit.drift import reference
@@ -35,7 +36,7 @@ class Trained:
     """
 
     family: Family
-    engine: Card | Trees
+    engine: Card | Cards | Trees
     features: list[Feature]
     calibration: Calibration
     out_of_fold: Floats

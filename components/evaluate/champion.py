@@ -24,11 +24,6 @@ class Choice:
     es: str
 
 
-def beats(test: Difference, policy: Policy) -> bool:
-    """Whether a challenger's AUC less the scorecard's is beyond the margin and beyond chance."""
-    return test.value > policy.champion_margin and test.p_value < 1 - policy.confidence
-
-
 def choose(aucs: dict[str, float], tests: dict[str, Difference], rows: int, policy: Policy) -> Choice:
     """The champion among the models.
 
@@ -41,7 +36,7 @@ def choose(aucs: dict[str, float], tests: dict[str, Difference], rows: int, poli
     Returns:
         The challenger of greatest AUC among those that beat the scorecard, else the scorecard.
     """
-    winners = [name for name in sorted(tests) if beats(tests[name], policy)]
+    winners = [name for name in sorted(tests) if tests[name].beats(policy.champion_margin, policy.confidence)]
     ranked = sorted(winners or tests, key=lambda name: (-aucs[name], name))
     if not ranked:
         return Choice(SCORECARD, "The scorecard has no challenger.", "La tarjeta de puntaje no tiene retador.")

@@ -22,7 +22,7 @@ from components.credit.store import Store
 from components.evaluate import money
 from components.evaluate.approvals import PASSES, approval_steps, passes, rule_rows
 from components.evaluate.baselines import fit_baselines
-from components.evaluate.champion import SCORECARD, beats, choose
+from components.evaluate.champion import SCORECARD, choose
 from components.evaluate.figures import (
     APPROVAL_SHARES,
     Curves,
@@ -35,7 +35,6 @@ from components.evaluate.figures import (
 )
 from components.evaluate.groups import attribute_rows, fairness_rows, refuse_unfair, segment_rows
 from components.evaluate.inclusion import inclusion
-from components.evaluate.own_cards import own_card_rows
 from components.evaluate.rejects import inference
 from components.evaluate.resampling import adversarial, random_split, refuse_clock
 from components.evaluate.scored import inputs_of_sample, score_sample
@@ -194,7 +193,7 @@ def compare(
                 "high": test_.high,
                 "p_value": test_.p_value,
                 **_bootstrap_interval(drawn[name]["auc"] - drawn[SCORECARD]["auc"], confidence),
-                "beats": beats(test_, config.policy),
+                "beats": test_.beats(config.policy.champion_margin, confidence),
             }
             for name, test_ in sorted(tests.items())
         ],
@@ -203,7 +202,7 @@ def compare(
             for share in sorted({*APPROVAL_SHARES, config.policy.approval_share})
         ],
         "segments": segment_rows(test, list(scorers), confidence),
-        "own_cards": own_card_rows(learnt, scorers[SCORECARD].features, config),
+        "own_cards": scorers[SCORECARD].training.get("own_cards", []),
         "inclusion": included.figures,
         "money": made
         and {

@@ -5,6 +5,8 @@ Both hold the numbers of the decision; the Markdown is the JSON in words.
 
 from typing import Any
 
+from components.credit.cards import Cards, cards_of
+from components.credit.scorecard import Card
 from components.credit.scorer import Scorer
 from components.evaluate.champion import NAMES
 from components.evaluate.comparison import Comparison
@@ -44,10 +46,12 @@ def model_card(comparison: Comparison) -> dict[str, Any]:
     decision = comparison.decision
     champion = decision["champion"]["family"]
     found = decision["models"][champion]
+    engine = comparison.champion.engine
     return {
         "format": FORMAT,
         "model": {**decision["champion"], "name": dict(zip(("en", "es"), NAMES[champion], strict=True))},
         "chosen": decision["reason"],
+        "cards": [rows for rows, _ in cards_of(engine) if rows] if isinstance(engine, Card | Cards) else [],
         "scope": _SCOPE,
         "person_decides": decision["rule"]["person_decides"],
         "data": {**decision["data"], "split": decision["split"], "samples": decision["samples"]},

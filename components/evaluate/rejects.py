@@ -31,6 +31,8 @@ def inference(rows: pd.DataFrame, card: Scorer, with_rejects: Scorer | None, con
     if config.rejects.method == "none":
         return None
     settings = {"method": config.rejects.method, "factor": config.rejects.factor}
+    if not isinstance(card.engine, Card):
+        return {**settings, "why": "Segments have cards of their own, so that there is no one card to compare with."}
     if with_rejects is None:
         return {**settings, "why": "The book holds no application that was declined in the training sample's time."}
     confidence, granted = config.policy.confidence, rows[rows["bad"] >= 0]

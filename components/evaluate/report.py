@@ -7,8 +7,10 @@ from typing import Any
 
 import jinja2
 
+from components.credit.cards import Cards, cards_of
 from components.credit.scorecard import Card
 from components.credit.scorer import Scorer
+from components.credit.trees import Trees
 from components.evaluate import plots
 from components.evaluate.comparison import Comparison
 from components.evaluate.study import definition_table, vintage_table
@@ -57,7 +59,6 @@ def page(comparison: Comparison, validation_report: dict[str, Any]) -> str:
     """
     decision = comparison.decision
     champion = decision["champion"]["family"]
-    card = comparison.scorers["scorecard"].engine
     return (
         environment()
         .get_template("report.html.jinja")
@@ -73,8 +74,7 @@ def page(comparison: Comparison, validation_report: dict[str, Any]) -> str:
             vintages=vintage_table(decision["study"]),
             figures=FIGURES,
             plots=_plots(comparison, champion),
-            base_points=card.base_points if isinstance(card, Card) else None,
-            bins=_bins(comparison.scorers["scorecard"]),
+            cards=_cards(comparison.scorers["scorecard"]),
             tables=sorted(validation_report.get("rows", {}).items()),
             reasons=_reasons(validation_report),
         )
@@ -208,13 +208,29 @@ def _plots(comparison: Comparison, champion: str) -> dict[str, Any]:
     }
 
 
-def _bins(scorer: Scorer) -> list[dict[str, Any]]:
-    """The scorecard's bins with points, share of training rows and bad rate, features of most information first."""
-    if not isinstance(scorer.engine, Card):
+def _cards(scorer: Scorer) -> list[dict[str, Any]]:
+    """The scorecard: one card, or two with whom each scores."""
+    if isinstance(scorer.engine, Trees):
         return []
+    names = {feature.name: feature.en for feature in scorer.features}
+    parting = scorer.engine.by if isinstance(scorer.engine, Cards) else ""
+    return [
+        {
+            "rows": rows.replace(parting, names.get(parting, ""), 1),
+            "base_points": card.base_points,
+            "bins": _bins(scorer, card),
+        }
+        for rows, card in cards_of(scorer.engine)
+    ]
+
+
+def _bins(scorer: Scorer, card: Card) -> list[dict[str, Any]]:
+    """A card's bins with points, share of training rows and bad rate, features of most information first."""
     found = []
     reviewed: Any = scorer.training.get("manual_bins", {})
-    for feature, binning, points in zip(scorer.features, scorer.engine.binnings, scorer.engine.points, strict=True):
+    known = {feature.name: feature for feature in scorer.features}
+    for binning, points in zip(card.binnings, card.points, strict=True):
+        feature = known[binning.feature]
         rows = sum(bin_.rows for bin_ in binning.bins)
         bins = [
             {

@@ -9,7 +9,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from components.credit.cards import cards_of
 from components.credit.scorecard import Card
+from components.credit.trees import Trees
 from components.evaluate import rejects
 from components.evaluate.comparison import Comparison
 
@@ -97,12 +99,19 @@ def _profit(earned: Row | None) -> Iterator[Row]:
 
 def _scorecard(comparison: Comparison) -> Iterator[Row]:
     scorer = comparison.scorers["scorecard"]
-    if not isinstance(scorer.engine, Card):
+    if isinstance(scorer.engine, Trees):
         return
-    for feature, binning, points in zip(scorer.features, scorer.engine.binnings, scorer.engine.points, strict=True):
+    for rows, card in cards_of(scorer.engine):
+        yield from _bins(rows or "all", card)
+
+
+def _bins(rows: str, card: Card) -> Iterator[Row]:
+    """The bins of a card; ``rows`` tells whom it scores."""
+    for binning, points in zip(card.binnings, card.points, strict=True):
         for bin_, given in zip(binning.bins, points, strict=True):
             yield {
-                "feature": feature.name,
+                "rows": rows,
+                "feature": binning.feature,
                 "bin": bin_.label,
                 "points": given,
                 "n": bin_.rows,

@@ -47,7 +47,7 @@ class Inferred:
 def train_with_rejects(
     scorer: Scorer, features: Manifest, config: Config, store: Store, progress: Progress
 ) -> Scorer | None:
-    """The scorecard with inference, or None where the configuration asks for none or nobody was declined.
+    """The scorecard with inference; None where none is asked for, nobody was declined, or segments have own cards.
 
     Args:
         scorer: The scorecard of granted loans alone.
@@ -57,6 +57,12 @@ def train_with_rejects(
         progress: Told of the step, and warned where nobody was declined.
     """
     if config.rejects.method == "none":
+        return None
+    if not isinstance(scorer.engine, Card):
+        progress.warn(
+            f"rejects.method is '{config.rejects.method}', but segments have cards of their own, so that no second "
+            "scorecard is made: there is no one card to set it beside."
+        )
         return None
     progress.report("scorecard with declined applications", share=0.97)
     inputs = list(scorer.features)

@@ -9,8 +9,8 @@ from components.credit.samples import read_training
 from components.credit.scorer import Scorer
 from components.credit.store import Store
 from components.credit.trained import finish
-from components.train_sklearn.card import fit_card
 from components.train_sklearn.forest import fit_forest
+from components.train_sklearn.scorecard import fit_card
 
 
 def train(

@@ -38,8 +38,8 @@ from components.credit.folds import make_folds
 from components.credit.manifest import Manifest
 from components.credit.samples import Training
 from components.credit.trained import finish
-from components.train_sklearn.card import fit_card
 from components.train_sklearn.forest import fit_forest
+from components.train_sklearn.scorecard import fit_card
 from components.train_xgboost.boosting import fit_boosting
 
 HERE = Path(__file__).resolve().parent

@@ -14,7 +14,7 @@ from components.credit.folds import make_folds
 from components.credit.progress import Progress
 from components.credit.samples import Training
 from components.credit.scorecard import Card
-from components.train_sklearn.card import fit_card
+from components.train_sklearn.scorecard import fit_card
 
 N = 1_000
 RANDOM = np.random.default_rng(3)

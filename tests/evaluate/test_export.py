@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from components.credit.binning import fit_binning
 from components.credit.calibration import Scaling
+from components.credit.cards import Cards
 from components.credit.config import Rule
 from components.credit.dictionary import Feature
 from components.credit.errors import InputError
@@ -49,7 +50,14 @@ def made_card(seed: int) -> tuple[Card, list[float]]:
     return Card(Scaling(600, 30, 20), 512, binnings, points), edges
 
 
-def points_in_duckdb(card: Card, rows: pd.DataFrame) -> list[int]:
+def made_cards(seed: int) -> tuple[Cards, list[float]]:
+    """Two such cards, parted at a number that only one of them has bins of."""
+    (below, edges), (above, others) = made_card(seed), made_card(seed + 100)
+    above = Card(above.scaling, 431, above.binnings[1:], above.points[1:])
+    return Cards("days late", 12.0, [feature.name for feature in FEATURES], below, above), [*edges, *others, 12.0]
+
+
+def points_in_duckdb(card: Card | Cards, rows: pd.DataFrame) -> list[int]:
     with duckdb.connect() as connection:
         connection.register("applicants", rows)
         return [found[0] for found in connection.execute(f"SELECT {sql(card)} FROM applicants").fetchall()]
@@ -75,6 +83,24 @@ def test_sql_gives_the_cards_points_at_every_edge(seed: int):
     rows = rows_at(edges, seed)
     expected = card.base_points + card.feature_points(rows).sum(axis=1)
     assert points_in_duckdb(card, rows) == expected.tolist()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sql_of_two_cards_gives_the_points_of_the_one_that_scores(seed: int, postgres: str):
+    cards, edges = made_cards(seed)
+    rows = rows_at([*edges, math.nextafter(12.0, -math.inf)], seed).reset_index(names="place")
+    is_above = (rows["days late"] >= 12).to_numpy()
+    expected = [
+        int((card.base_points + card.feature_points(rows.iloc[[place]]).sum(axis=1))[0])
+        for place, card in enumerate(cards.above if above else cards.below for above in is_above)
+    ]
+    assert 50 < is_above.sum() < len(rows) - 50
+    assert (cards.above.base_points + cards.feature_points(rows).sum(axis=1)).tolist() == expected
+    assert points_in_duckdb(cards, rows) == expected
+    with adbc_driver_postgresql.dbapi.connect(postgres) as connection, connection.cursor() as cursor:
+        cursor.adbc_ingest("applicants", pa.Table.from_pandas(rows, preserve_index=False), "replace")
+        cursor.execute(f"SELECT {sql(cards)} FROM applicants ORDER BY place")
+        assert [row[0] for row in cursor.fetchall()] == expected
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -118,10 +144,12 @@ def test_sql_takes_whole_numbers_and_nulls():
     assert [row[0] for row in found] == expected
 
 
-def scorer_of(card: Card) -> Scorer:
+def scorer_of(card: Card | Cards) -> Scorer:
     from components.credit.calibration import Calibration
 
-    return Scorer("scorecard", tuple(FEATURES), card, Calibration(), card.scaling, 0.1, (0.05, 0.1, 0.2, 0.4), {})
+    return Scorer(
+        "scorecard", tuple(FEATURES), card, Calibration(), Scaling(600, 30, 20), 0.1, (0.05, 0.1, 0.2, 0.4), {}
+    )
 
 
 def test_json_holds_every_bin_with_its_points_and_bounds():
@@ -162,6 +190,26 @@ def test_the_sheet_holds_the_card_and_its_formulas_look_up_its_points():
     assert form.cell(15, 3).value == '=IF(COUNTIF(C13:C14,"rechazar")>0,"rechazar",C10)'
     assert sheet(scorer, "abc", rules) == sheet(scorer, "abc", rules)
     assert sheet(scorer, "abc", []) != sheet(scorer, "abc", rules)
+
+
+def test_two_cards_are_told_apart_in_json_in_the_sheet_and_among_the_bins():
+    cards, _ = made_cards(3)
+    scorer = scorer_of(cards)
+    told = json.loads(exported(scorer, "abc", "json", []))
+    assert [(each["rows"], each["base_points"]) for each in told["cards"]] == [
+        ("days late < 12", 512), ("days late >= 12", 431),
+    ]  # fmt: skip
+    assert [len(each["features"]) for each in told["cards"]] == [3, 2]
+    workbook = openpyxl.load_workbook(io.BytesIO(sheet(scorer, "abc", [])))
+    form, bins = workbook["Calcular"], workbook["Tarjeta"]
+    late, ratio = form.cell(4, 3).value, form.cell(5, 3).value
+    assert late.startswith(f'=IF(N(B4)>=12.0,0,IF(B4="",{cards.below.points[0][0]},')
+    assert ratio.startswith(f'=IF(N(B4)>=12.0,IF(B5="",{cards.above.points[0][0]},')
+    assert f',IF(B5="",{cards.below.points[1][0]},' in ratio
+    assert form.cell(7, 3).value == "=IF(N(B4)>=12.0,431,512)"
+    heads = [row[0].value for row in bins.iter_rows(min_row=2) if row[0].value.startswith("Tarjeta ")]
+    assert heads == ["Tarjeta 1. días: menos de 12, o sin dato", "Tarjeta 2. días: 12 o más"]
+    assert "days late" in exported(scorer, "abc", "bins", []).decode()
 
 
 def test_trees_are_no_card(scorers: dict[str, Scorer]):

@@ -1,93 +1,80 @@
-"""An own card of a segment pays where its risk follows other things, and is said not to where chance may do as much."""
+"""The report and its tables tell whether segments have cards of their own, and show each card."""
 
-import numpy as np
-import pandas as pd
+import dataclasses
+
 import pytest
 
-from components.credit.config import Config, Limits
-from components.credit.dictionary import Feature
+from components.credit.cards import Cards
+from components.credit.config import Config, Rejects
+from components.credit.manifest import Manifest
 from components.credit.progress import Progress
+from components.credit.scorecard import Card
 from components.credit.scorer import Scorer
 from components.credit.store import Store
 from components.evaluate.comparison import Comparison, compare
-from components.evaluate.own_cards import own_card_rows
+from components.evaluate.modelcard import markdown, model_card
 from components.evaluate.report import page
 from components.evaluate.tables import tables
-from tests.evaluate.conftest import Publish
 from tests.evaluate.test_report import Page
 
-FEATURES = [
-    Feature("late", "number", "late", "atraso", "loans", "late_payments"),
-    Feature("debt", "number", "debt", "deuda", "bureau", "debt_level"),
-]
-CONFIG = Config()
+COMPARED = [
+    {
+        "by": "segment", "value": "new", "n": 400, "bads": 90, "auc_single": 0.6, "auc_single_low": 0.55,
+        "auc_single_high": 0.65, "auc_own": 0.7, "auc_own_low": 0.65, "auc_own_high": 0.75, "difference": 0.1,
+        "difference_low": 0.05, "difference_high": 0.15, "p_value": 0.001, "pays": True, "served": True,
+    },
+    {
+        "by": "segment", "value": "recurrent", "n": 900, "bads": 20, "why": "fewer than 50 bads or goods to learn from",
+        "pays": False, "served": False,
+    },
+]  # fmt: skip
 
 
-def _book(turned: bool, rows: int = 3_000) -> pd.DataFrame:
-    """Debt makes recurrent clients risky; of new ones it does the reverse where ``turned``."""
-    random = np.random.default_rng(5)
-    new, (late, debt) = random.random(rows) < 0.3, random.normal(size=(2, rows))
-    log_odds = -1 + 0.6 * late + np.where(new & turned, -1.5, 1.5) * debt
-    return pd.DataFrame(
-        {
-            "late": late,
-            "debt": debt,
-            "bad": (random.random(rows) < 1 / (1 + np.exp(-log_odds))).astype(np.int64),
-            "borrower_id": np.arange(rows),
-            "decided_at": pd.Timestamp("2023-01-01", tz="UTC") + pd.to_timedelta(np.arange(rows), "h"),
-            "segment": np.where(new, "new", "recurrent"),
-            "thin_file": False,
-        }
-    )
+@pytest.fixture(scope="module")
+def compared(book: Manifest, scorers: dict[str, Scorer], store: Store) -> Comparison:
+    """The book's comparison with a scorecard of two cards, of which one leaves a feature off."""
+    scorer = scorers["scorecard"]
+    card = scorer.engine
+    assert isinstance(card, Card)
+    by = next(binning for binning in card.binnings if binning.type == "number" and binning.cuts)
+    shorter = Card(card.scaling, card.base_points - 7, card.binnings[:-1], card.points[:-1])
+    engine = Cards(by.feature, by.cuts[0], card.features, shorter, card)
+    parted = dataclasses.replace(scorer, engine=engine, training={**scorer.training, "own_cards": COMPARED})
+    settings = Config(rejects=Rejects(method="fuzzy"))
+    return compare(book, scorers | {"scorecard": parted}, settings, store, Progress("evaluate"))
 
 
-@pytest.mark.parametrize("turned", [True, False])
-def test_an_own_card_pays_where_the_segments_risk_is_another(turned: bool):
-    new, recurrent = own_card_rows(_book(turned), FEATURES, CONFIG)
-    assert (new["value"], recurrent["value"]) == ("new", "recurrent")
-    assert new["pays"] is turned
-    assert new["difference"] == pytest.approx(new["auc_own"] - new["auc_single"])
-    assert new["difference_low"] < new["difference"] < new["difference_high"]
-    assert (new["difference"] > 0.1) is turned
-    # the later 60 % of the rows are tested
-    assert new["n"] + recurrent["n"] == 1_800
+def test_the_report_and_the_tables_show_both_cards(compared: Comparison):
+    assert compared.decision["own_cards"] == tables(compared)["own_cards"] == COMPARED
+    text = Page(page(compared, {})).text
+    assert "A card of its own for a segment?" in text
+    assert "fewer than 50 bads or goods to learn from" in text
+    assert "own card" in text
+    scorer = compared.scorers["scorecard"]
+    engine = scorer.engine
+    assert isinstance(engine, Cards)
+    parting = next(feature.en for feature in scorer.features if feature.name == engine.by)
+    for sign, card in (("<", engine.below), (">=", engine.above)):
+        rows = f"{engine.by} {sign} {engine.at:g}"
+        assert f"{parting} {sign} {engine.at:g}, {len(card.binnings)} features" in text
+        assert f"{card.base_points} points before any feature" in text
+        held = [row for row in tables(compared)["scorecard"] if row["rows"] == rows]
+        assert len(held) == sum(len(binning.bins) for binning in card.binnings)
 
 
-def test_a_segment_without_bads_says_why_and_the_others_are_compared():
-    book = _book(turned=True)
-    book.loc[book["segment"] == "new", "bad"] = 0
-    book.loc[5, "segment"] = None
-    new, recurrent = own_card_rows(book, FEATURES, CONFIG)
-    assert (new["bads"], new["pays"], new["why"]) == (0, False, "fewer than 50 bads or goods to learn from")
-    assert "auc_own" in recurrent
+def test_the_model_card_tells_whom_each_card_scores(compared: Comparison, comparison: Comparison):
+    engine = compared.scorers["scorecard"].engine
+    assert isinstance(engine, Cards)
+    card = model_card(dataclasses.replace(compared, champion=compared.scorers["scorecard"]))
+    assert card["cards"] == [f"{engine.by} < {engine.at:g}", f"{engine.by} >= {engine.at:g}"]
+    assert f"`{engine.by} >= {engine.at:g}`" in markdown(card)
+    assert model_card(comparison)["cards"] == []
 
 
-def test_books_that_cannot_be_parted_have_no_rows():
-    book = _book(turned=True)
-    assert own_card_rows(book.assign(segment="new"), FEATURES, CONFIG) == []
-    assert own_card_rows(book.drop(columns=["segment", "thin_file"]), FEATURES, CONFIG) == []
-    two = book.assign(bad=(np.arange(len(book)) == 7).astype(np.int64))
-    assert own_card_rows(two, FEATURES, CONFIG) == []
-    assert own_card_rows(book.head(0), FEATURES, Config(limits=Limits(least_bads=1))) == []
+def test_inference_of_rejects_says_that_there_is_no_one_card(compared: Comparison):
+    assert "cards of their own" in compared.decision["rejects"]["why"]
 
 
-def test_the_report_and_the_tables_show_it(comparison: Comparison):
-    rows = comparison.decision["own_cards"]
-    assert [(row["by"], row["value"]) for row in rows] == [
-        ("segment", "new"), ("segment", "recurrent"), ("thin_file", "no"), ("thin_file", "yes"),
-    ]  # fmt: skip
-    assert "A card of its own for a segment?" in Page(page(comparison, {})).text
-    assert tables(comparison)["own_cards"] == rows
-
-
-def test_a_segment_of_the_test_sample_without_bads_is_told_of(
-    rows: pd.DataFrame, publish: Publish, scorers: dict[str, Scorer], store: Store
-):
-    good = (rows["segment"] == "new") & rows["bad"].notna()
-    compared = compare(
-        publish(rows.assign(bad=rows["bad"].mask(good, 0))), scorers, Config(), store, Progress("evaluate")
-    )
-    told = next(row for row in compared.decision["segments"] if row["value"] == "new")
-    assert (told["bads"], told["bad_rate"], told["models"]["scorecard"]["auc"]) == (0, 0, None)
-    assert next(row for row in compared.decision["own_cards"] if row["value"] == "new")["why"]
-    assert "fewer than 50 bads or goods to learn from" in Page(page(compared, {})).text
+def test_one_card_is_one_table(comparison: Comparison):
+    assert {row["rows"] for row in tables(comparison)["scorecard"]} == {"all"}
+    assert comparison.decision["own_cards"] == []

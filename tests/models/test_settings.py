@@ -16,7 +16,7 @@ from components.credit.samples import Training
 from components.credit.scorecard import Card
 from components.credit.scorer import Scorer
 from components.credit.trained import Trained
-from components.train_sklearn.card import fit_card
+from components.train_sklearn.scorecard import fit_card
 from tests.models.book import CONFIG, DICTIONARY, NAMES, make_rows
 
 

@@ -1,5 +1,6 @@
 """Two small models of the registry, an XGBoost and a scorecard, and an application with its history."""
 
+import dataclasses
 import datetime
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import xgboost
 
 from components.credit.binning import fit_binning
 from components.credit.calibration import Calibration, Scaling
+from components.credit.cards import Cards
 from components.credit.dictionary import Feature
 from components.credit.features.query import dictionary
 from components.credit.features.recipe import Recipe
@@ -92,6 +94,21 @@ def card_scorer() -> Scorer:
     )
 
 
+def parted_scorer() -> Scorer:
+    """That card for recurrent clients, and one of its share alone for new ones."""
+    single = card_scorer()
+    card = single.engine
+    assert isinstance(card, Card)
+    names = [*MIXED, "loans_before"]
+    new = Card(SCALING, 500, card.binnings[:1], card.points[:1])
+    return dataclasses.replace(
+        single,
+        features=_features(names),
+        engine=Cards("loans_before", 1.0, names, new, card),
+        reference=dict.fromkeys(names, 0.0),
+    )
+
+
 @pytest.fixture(scope="session", autouse=True)
 def spool_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The spool of all scorers that are not given another."""
@@ -158,6 +175,12 @@ def numbers(store: Store, keys: tuple[str, str], xgboost_version: str) -> Model:
 def mixed(store: Store, keys: tuple[str, str], put: Callable[..., str]) -> Model:
     """A scorecard of two numbers and a category."""
     return load_model(store, put(card_scorer(), person_decides=False), keys[1])
+
+
+@pytest.fixture(scope="session")
+def parted(store: Store, keys: tuple[str, str], put: Callable[..., str]) -> Model:
+    """A scorecard for recurrent clients and one for new ones."""
+    return load_model(store, put(parted_scorer(), person_decides=False), keys[1])
 
 
 @pytest.fixture

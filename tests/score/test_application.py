@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from components.credit.cards import Cards
 from components.credit.contract import TABLES
 from components.credit.errors import InputError
 from components.credit.features.engine import connect
@@ -174,6 +175,22 @@ def test_the_lenders_policy_says_whether_a_person_decides(
 ) -> None:
     assert told(numbers, document)[1]["person_decides"] is True
     assert told(mixed, document)[1]["person_decides"] is False
+
+
+def test_new_and_recurrent_clients_are_scored_by_the_card_of_their_segment(
+    parted: Model, mixed: Model, document: dict[str, Any]
+) -> None:
+    _, recurrent = told(parted, document)
+    assert recurrent["points"] == told(mixed, document)[1]["points"]
+    for table in ("loans", "repayments"):
+        document[table] = []
+    _, new = told(parted, document)
+    card = parted.scorer.engine
+    assert isinstance(card, Cards)
+    assert new["points"] == 500 + card.below.points[0][0]
+    assert new["points"] != told(mixed, document)[1]["points"]
+    taken = {reason["feature"]: reason["points"] for reason in new["reasons"]}
+    assert taken["loans_before"] == pytest.approx(540 - 500), "what the bases of the cards differ by"
 
 
 def test_ready_attributes_count(mixed: Model, document: dict[str, Any]) -> None:

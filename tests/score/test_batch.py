@@ -51,7 +51,7 @@ def publish(store: Store, tmp_path: Path) -> Publish:
     return published
 
 
-@pytest.fixture(params=["numbers", "mixed"])
+@pytest.fixture(params=["numbers", "mixed", "parted"])
 def model(request: pytest.FixtureRequest) -> Model:
     """Each model in turn."""
     return request.getfixturevalue(request.param)
