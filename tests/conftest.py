@@ -87,3 +87,17 @@ def _wait(address: str) -> None:
             time.sleep(0.1)
         else:
             return
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("a small disk cannot be mounted here (it takes root)")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

@@ -5,6 +5,7 @@ Sources: J. Platt, "Probabilistic outputs for support vector machines" (1999), f
 """
 
 import math
+from functools import cached_property
 
 import numpy as np
 from msgspec import Struct
@@ -23,19 +24,19 @@ class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
     intercept: float = 0.0
 
 
-class Scaling(Struct, frozen=True, forbid_unknown_fields=True):
+class Scaling(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """The scale of points: ``points`` at ``odds`` goods to one bad, and ``pdo`` more points double the odds."""
 
     points: float
     odds: float
     pdo: float
 
-    @property
+    @cached_property
     def factor(self) -> float:
         """Points of one unit of log-odds."""
         return self.pdo / math.log(2)
 
-    @property
+    @cached_property
     def offset(self) -> float:
         """Points at even odds."""
         return self.points - self.factor * math.log(self.odds)

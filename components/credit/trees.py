@@ -6,7 +6,7 @@ scikit-learn nor a pickle, and both families have the same exact TreeSHAP. What 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -205,12 +205,16 @@ class Trees:
         return np.asarray(np.log((margin + _SMOOTHING) / (1 - margin + _SMOOTHING)), dtype=np.float64)
 
     def _margin(self, matrix: Matrix) -> Floats:
-        # numba takes 0.3 s to import, and a scorer of a scorecard never needs it
         if len(matrix) >= _MANY and self._ranked is not None:
             return self._ranked.margins(matrix)
+        return self._walked(self.nodes, matrix)
+
+    @cached_property
+    def _walked(self) -> Callable[[Nodes, Matrix], Floats]:
+        # numba takes 0.3 s to import, and a scorer of a scorecard never needs it
         from components.credit.treeshap import margins
 
-        return margins(self.nodes, matrix)
+        return margins
 
     @cached_property
     def _ranked(self) -> Ranked | None:

@@ -39,7 +39,7 @@ def log_request(request: str, route: str, status: int, started: float, size: int
         size: Bytes of its body.
         version: Model version that answered; empty where none did.
     """
-    milliseconds = round((time.perf_counter() - started) * 1000, 3)
+    milliseconds = int((time.perf_counter() - started) * 1e6) / 1000  # round takes as long as all the rest
     _write(_Line(datetime.now(UTC), "request", request, route, status, milliseconds, size, version))
 
 

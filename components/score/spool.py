@@ -1,9 +1,11 @@
 """The spool: where decisions wait on the local disk until the audit bucket has them.
 
-A segment is a file of lines, one a decision, each written by one ``write`` before its answer is sent. The scorer that
-writes it holds a lock on it, which the system releases when the process ends, however it ends; whoever gets the lock
-may ship it (see ``components.score.shipping``). So ``kill -9`` loses no decision that anybody was told, and a loss of
-power at most those of the last ``SYNC_SECONDS``, after which they are on the disk itself.
+A segment is a file of lines, one a decision, each copied into the mapped file before its answer is sent: what is there
+belongs to the system and outlives the process, and unlike a ``write`` it lets no other thread in between. The file has
+room made before it is used, so that a full disk is an error and not a crash; zeros after the last line are such room.
+The scorer that writes it holds a lock on it, which the system releases when the process ends, however it ends; whoever
+gets the lock may ship it (see ``components.score.shipping``). So ``kill -9`` loses no decision that anybody was told,
+and a loss of power at most those of the last ``SYNC_SECONDS``, after which they are on the disk itself.
 
 QUIPU_SPOOL          folder; without it one of this store in the system's temporary folder
 QUIPU_SPOOL_BYTES    bytes from which no decision is made any more, 268435456 if not set
@@ -11,6 +13,7 @@ QUIPU_SPOOL_SECONDS  seconds after which decisions go to the store, 60 if not se
 """
 
 import fcntl
+import mmap
 import os
 import tempfile
 import threading
@@ -25,6 +28,7 @@ from components.score.decisions import new_id, now
 SYNC_SECONDS = 0.1
 ENDING = ".jsonl"
 _SEGMENT_BYTES = 16 * 1024 * 1024
+_ROOM_BYTES = 256 * 1024  # that a segment grows by
 SEGMENT_SECONDS = 60
 MOST_BYTES = 256 * 1024 * 1024
 
@@ -51,7 +55,8 @@ class Spool:
             raise InputError(f"QUIPU_SPOOL names {folder}, which the scorer cannot write to.")
         self.folder, self.most, self._seconds = folder, most, seconds
         self._lock, self._syncing = threading.Lock(), threading.Lock()
-        self._file, self._size, self._begun, self._unsynced = -1, 0, 0.0, False
+        self._segment: _Segment | None = None
+        self._begun, self._unsynced = 0.0, False
         self._broken = ""
         self.bytes = spooled_bytes(folder)
 
@@ -65,16 +70,12 @@ class Spool:
             if problem := self._problem():
                 raise SpoolError(problem)
             try:
-                if self._file < 0:
-                    self._begin()
-                done = os.write(self._file, written)
-                if done < len(written):
-                    os.ftruncate(self._file, self._size)  # of a full disk; half a line is no decision
-                    raise SpoolError(f"The disk of the spool {self.folder} is full; no decision is made.")
+                if self._segment is None:
+                    self._segment, self._begun = _Segment(self.folder), time.monotonic()
+                self._segment.append(written)
             except OSError as error:
                 raise SpoolError(f"The spool {self.folder} cannot be written: {error.strerror}.") from error
-            self._size += done
-            self.bytes += done
+            self.bytes += len(written)
             self._unsynced = True
 
     def problem(self) -> str:
@@ -86,33 +87,34 @@ class Spool:
         """Have what was appended written to the disk itself, and end a segment that is old or large."""
         with self._syncing:  # only who holds this closes a segment, so that none closes while it is synced
             with self._lock:
-                if self._file < 0:
+                if self._segment is None:
                     self._broken = ""  # the next segment may fare better
                     return
-                file, unsynced, self._unsynced = self._file, self._unsynced, False
-                if ended := self._size >= _SEGMENT_BYTES or time.monotonic() - self._begun >= self._seconds:
-                    self._file = -1
+                segment, unsynced, self._unsynced = self._segment, self._unsynced, False
+                if ended := segment.size >= _SEGMENT_BYTES or time.monotonic() - self._begun >= self._seconds:
+                    self._segment = None
             try:
                 if unsynced:
-                    os.fdatasync(file)
+                    os.fdatasync(segment.file)
                 self._broken = ""
             except OSError as error:
                 self._broken = f"The disk of the spool {self.folder} does not keep what is written: {error.strerror}."
                 self._unsynced = not ended  # until the disk has it, nothing is appended
             finally:
                 if ended:
-                    os.close(file)
+                    segment.close()
 
     def measure(self) -> None:
         """Count the bytes of all segments anew; others ship them, or spool beside."""
-        self.bytes = spooled_bytes(self.folder)
+        segment = self._segment
+        self.bytes = spooled_bytes(self.folder) - (segment.room - segment.size if segment else 0)
 
     def close(self) -> None:
         """End the segment, so that it can be shipped; what is appended afterwards begins another."""
         with self._syncing, self._lock:
-            if self._file >= 0:
-                os.close(self._file)
-                self._file = -1
+            if self._segment is not None:
+                self._segment.close()
+                self._segment = None
 
     def _problem(self) -> str:
         if self.bytes >= self.most:
@@ -122,14 +124,48 @@ class Spool:
             )
         return self._broken
 
-    def _begin(self) -> None:
-        """Begin a segment; it gets its name when it is locked, so that nobody ships it while it is empty."""
-        path = self.folder / f"{new_id(now())}{ENDING}"
+
+class _Segment:
+    """The segment that is written.
+
+    Args:
+        folder: Folder of the spool.
+
+    Raises:
+        OSError: The disk refuses.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / f"{new_id(now())}{ENDING}"
         hidden = path.with_suffix(".new")
-        file = os.open(hidden, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
-        fcntl.flock(file, fcntl.LOCK_EX)
-        hidden.rename(path)
-        self._file, self._size, self._begun = file, 0, time.monotonic()
+        self.file = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.posix_fallocate(self.file, 0, _ROOM_BYTES)
+            self._mapped = mmap.mmap(self.file, _ROOM_BYTES)
+        except OSError:
+            os.close(self.file)
+            hidden.unlink()
+            raise
+        self.size, self.room = 0, _ROOM_BYTES
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+        hidden.rename(path)  # now that it is locked, so that nobody ships it while it is empty
+
+    def append(self, written: bytes) -> None:
+        """Copy lines behind the others; OSError where there is no room for them."""
+        end = self.size + len(written)
+        if end > self.room:
+            room = -(-end // _ROOM_BYTES) * _ROOM_BYTES
+            os.posix_fallocate(self.file, self.room, room - self.room)
+            self._mapped.resize(room)
+            self.room = room
+        self._mapped[self.size : end] = written
+        self.size = end
+
+    def close(self) -> None:
+        """Give back the room that is left, and the lock."""
+        self._mapped.close()
+        os.ftruncate(self.file, self.size)
+        os.close(self.file)
 
 
 def segments(folder: Path) -> list[Path]:

@@ -2,10 +2,8 @@
 
 import gzip
 import io
-import subprocess
 import tempfile
 import zipfile
-from collections.abc import Iterator
 from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
@@ -302,20 +300,6 @@ def test_a_full_disk(
     monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
     told = refusal(ingested, store, {"solicitudes.csv": HEADER + lines})
     assert told == f"The local disk is full; free space in {small_disk}, or let TMPDIR name another folder."
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 2 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("a small disk cannot be mounted here (it takes root)")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 class _Ending(Progress):

@@ -197,7 +197,11 @@ def test_what_is_appended_goes_to_the_disk_itself_and_a_disk_that_fails_is_told(
     """The system's call is the edge here: what it does cannot be seen without cutting the power."""
     _, written = some_lines(2)
     synced = []
-    monkeypatch.setattr(os, "fdatasync", lambda file: synced.append(os.fstat(file).st_size))
+
+    def kept(file: int) -> None:
+        synced.append(len(os.pread(file, 10_000, 0).rstrip(b"\0")))
+
+    monkeypatch.setattr(os, "fdatasync", kept)
     spool = Spool(tmp_path)
     spool.append(written[0])
     spool.sync()
@@ -216,10 +220,31 @@ def test_what_is_appended_goes_to_the_disk_itself_and_a_disk_that_fails_is_told(
     spool.sync()
     with pytest.raises(SpoolError, match="does not keep"):
         spool.append(written[1])
-    monkeypatch.setattr(os, "fdatasync", lambda file: synced.append(os.fstat(file).st_size))
+    monkeypatch.setattr(os, "fdatasync", kept)
     spool.sync()
     spool.append(written[1])
     assert synced[2:] == [len(written[0] + written[1] + written[0])]
+
+
+def test_a_full_disk_is_told_and_loses_nothing_that_was_kept(small_disk: Path, store: Store) -> None:
+    ids, written = some_lines(1)
+    spool = Spool(small_disk)
+    spool.append(written[0])
+
+    def filled() -> None:
+        for _ in range(10_000):
+            spool.append(written[0])
+
+    with pytest.raises(SpoolError, match=r"cannot be written: No space left on device\.$"):
+        filled()
+    spool.sync()
+    assert spool.problem() == ""
+    held = spooled(small_disk)
+    assert set(held) == set(ids)
+    assert 1_000 < len(held) < 10_000
+    spool.close()
+    [segment] = segments(small_disk)
+    assert segment.read_bytes() == written[0] * len(held)
 
 
 def test_two_that_ship_one_folder_ship_each_segment_once(access: Access, store: Store, tmp_path: Path) -> None:
