@@ -80,12 +80,19 @@ class Cards(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         """Points of each feature beyond the base of ``above``, shape (n, features)."""
         is_above = self.is_above(columns)
         points = np.zeros((len(is_above), len(self.features)), dtype=np.int64)
-        for card, rows in ((self.below, ~is_above), (self.above, is_above)):
+        sides = ((self.below, ~is_above), (self.above, is_above))
+        for (card, rows), places in zip(sides, self._places, strict=True):
             if rows.any():
-                places = [self.features.index(binning.feature) for binning in card.binnings]
                 points[np.flatnonzero(rows)[:, None], places] = card.feature_points(columns)[rows]
                 points[rows, self.features.index(self.by)] += card.base_points - self.above.base_points
         return points
+
+    @cached_property
+    def _places(self) -> tuple[list[int], list[int]]:
+        """Where the features of each card stand among all."""
+        at = {name: place for place, name in enumerate(self.features)}
+        below, above = ([at[name] for name in card.features] for card in (self.below, self.above))
+        return below, above
 
     def margin(self, columns: Columns) -> Floats:
         """Log-odds of bad, shape (n,)."""

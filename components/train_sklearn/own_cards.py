@@ -4,6 +4,8 @@ Both cards are made alike, on the same folds of the training sample, so that onl
 them apart. The test sample then judges what came of it, as it judges every other model.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from components.credit.cards import PARTINGS, Cards, Parting
 from components.credit.config import Config
 from components.credit.dictionary import Feature
 from components.credit.folds import Fold, Folds
+from components.credit.progress import Progress
 from components.credit.samples import Training
 from components.credit.scorecard import Card
 from components.train_sklearn.card import Made, make_card
@@ -24,7 +27,7 @@ Row = dict[str, Any]
 
 
 def own_cards(
-    single: Made, training: Training, features: list[Feature], folds: Folds, config: Config
+    single: Made, training: Training, features: list[Feature], folds: Folds, config: Config, progress: Progress
 ) -> tuple[Card | Cards, Floats, list[Row]]:
     """The card of all rows, or cards for both sides of the book where an own card pays on one of them.
 
@@ -37,6 +40,7 @@ def own_cards(
         features: Their features; a parting whose feature is not among them is not tried.
         folds: The folds of ``single``.
         config: Margin, confidence and the least number of bads of a card.
+        progress: Told of each segment's folds.
 
     Returns:
         What scores; its calibrated out-of-fold log-odds, as ``Made.out_of_fold``; and a row for each segment: ``by``,
@@ -56,7 +60,8 @@ def own_cards(
             continue
         cards, out_of_fold = [], single.out_of_fold
         for value, within in ((parting.below, ~is_above), (parting.above, is_above)):
-            made = _own(within, training, features, folds, config)
+            tested = partial(_tell, progress, f"{parting.column} {value}", len(folds.folds))
+            made = _own(within, training, features, folds, config, tested)
             told, pays = _compared(made, single, within, training, config)
             rows.append({"by": parting.column, "value": value, **told, "pays": pays, "served": False})
             cards.append(made.engine if isinstance(made, Made) and pays else single.engine)
@@ -71,12 +76,23 @@ def own_cards(
     return best[1], best[2], rows
 
 
+def _tell(progress: Progress, segment: str, folds: int, place: int) -> None:
+    progress.report(f"scorecard, {segment}, fold {place} of {folds}", share=0.2)
+
+
 def _joined(parting: Parting, order: list[str], below: Card, above: Card) -> Cards:
     used = {binning.feature for card in (below, above) for binning in card.binnings} | {parting.feature}
     return Cards(parting.feature, parting.at, [name for name in order if name in used], below, above)
 
 
-def _own(within: np.ndarray, training: Training, features: list[Feature], folds: Folds, config: Config) -> Made | str:
+def _own(
+    within: np.ndarray,
+    training: Training,
+    features: list[Feature],
+    folds: Folds,
+    config: Config,
+    tested: Callable[[int], None],
+) -> Made | str:
     """The card of a segment's rows alone, on what the folds hold of them, or why there is none."""
     bad, place = training.bad[within], np.cumsum(within) - 1
     if not _enough(bad, config.limits.least_bads):
@@ -93,7 +109,7 @@ def _own(within: np.ndarray, training: Training, features: list[Feature], folds:
         len(bad),
         training.shift,
     )
-    made = make_card(own, features, Folds(folds.kind, held), config, lambda place: None)
+    made = make_card(own, features, Folds(folds.kind, held), config, tested)
     return made if made.engine.binnings else "no feature tells its bads from its goods"
 
 

@@ -30,8 +30,7 @@ def fit_card(training: Training, features: list[Feature], folds: Folds, config: 
     if not made.engine.binnings:
         raise GateStopped("No feature tells bads from goods, so no scorecard can be made; check target and mapping.")
     _warn_of_wrong_trends(features, made.binnings, training, config, progress)
-    progress.report("scorecard, segments", share=0.2)
-    engine, out_of_fold, compared = own_cards(made, training, features, folds, config)
+    engine, out_of_fold, compared = own_cards(made, training, features, folds, config, progress)
     held = [binning.feature for _, card in cards_of(engine) for binning in card.binnings]
     used = set(engine.features if isinstance(engine, Cards) else held)
     report: dict[str, object] = {
