@@ -35,10 +35,11 @@ def _training(turned: bool, rows: int = 4_000) -> Training:
     """Debt makes recurrent clients risky; of new ones it does the reverse where ``turned``."""
     random = np.random.default_rng(5)
     new, (late, debt) = random.random(rows) < 0.3, random.normal(size=(2, rows))
-    log_odds = -1 + 0.6 * late + 0.5 * new + np.where(new & turned, -1.5, 1.5) * debt
+    loans = np.where(new, 0.0, random.integers(1, 5, rows))
+    log_odds = 0.6 * late - 0.5 * loans - 0.5 * new + np.where(new & turned, -1.5, 1.5) * debt
     columns = {
         "late": late,
-        "loans_before": np.where(new, 0.0, random.integers(1, 5, rows)),
+        "loans_before": loans,
         "debt": debt,
         "no_bureau_file": (random.random(rows) < 0.4).astype(np.float64),
     }
@@ -153,6 +154,9 @@ def test_what_would_have_to_change_is_told_by_the_segments_own_card(scorer: Scor
             told.add((new, change.feature, change.below is None))
     assert (True, "debt", True) in told
     assert (False, "debt", False) in told
+    engine = scorer.engine
+    assert isinstance(engine, Cards)
+    assert any(engine.edges[engine.features.index("loans_before")]), "it could be told, and is not"
 
 
 def test_it_is_saved_and_read_with_the_same_version(scorer: Scorer, training: Training, tmp_path: Path):
