@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from components.credit.binning import Columns, numbers
 from components.credit.calibration import Floats, Integers
-from components.credit.scorecard import Card
+from components.credit.scorecard import Card, explained_by
 
 
 class Parting(NamedTuple):
@@ -104,9 +104,7 @@ class Cards(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 
     def explained(self, columns: Columns) -> tuple[Floats, Floats]:
         """``margin`` and ``contributions``, the bins looked up once."""
-        points, scaling = self.feature_points(columns), self.above.scaling
-        margin = scaling.log_odds(self.above.base_points + points.sum(axis=1))
-        return margin, np.asarray(-points / scaling.factor, dtype=np.float64)
+        return explained_by(self.above.scaling, self.above.base_points, self.feature_points(columns))
 
     def varied(self, columns: Columns, places: Sequence[int], values: Sequence[Sequence[float]]) -> Floats:
         """Margins of one row with one number at a time at other values, as ``Trees.varied``."""

@@ -15,6 +15,12 @@ from components.credit.binning import FEW_ROWS, Binning, Columns
 from components.credit.calibration import Floats, Integers, Scaling
 
 
+def explained_by(scaling: Scaling, base_points: int, points: Integers) -> tuple[Floats, Floats]:
+    """Log-odds of bad, shape (n,), and each feature's part in them, of whole points of shape (n, features)."""
+    margin = scaling.log_odds(base_points + points.sum(axis=1))
+    return margin, np.asarray(-points / scaling.factor, dtype=np.float64)
+
+
 class Card(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """A scorecard.
 
@@ -71,9 +77,7 @@ class Card(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 
     def explained(self, columns: Columns) -> tuple[Floats, Floats]:
         """``margin`` and ``contributions``, the bins looked up once."""
-        points = self.feature_points(columns)
-        margin = self.scaling.log_odds(self.base_points + points.sum(axis=1))
-        return margin, np.asarray(-points / self.scaling.factor, dtype=np.float64)
+        return explained_by(self.scaling, self.base_points, self.feature_points(columns))
 
     def varied(self, columns: Columns, places: Sequence[int], values: Sequence[Sequence[float]]) -> Floats:
         """Margins of one row with one number at a time at other values, as ``Trees.varied``."""

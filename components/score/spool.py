@@ -106,8 +106,9 @@ class Spool:
 
     def measure(self) -> None:
         """Count the bytes of all segments anew; others ship them, or spool beside."""
-        segment = self._segment
-        self.bytes = spooled_bytes(self.folder) - (segment.room - segment.size if segment else 0)
+        with self._syncing:  # so that the room of a segment is not given back meanwhile
+            segment = self._segment
+            self.bytes = spooled_bytes(self.folder) - (segment.room - segment.size if segment else 0)
 
     def close(self) -> None:
         """End the segment, so that it can be shipped; what is appended afterwards begins another."""
@@ -164,8 +165,10 @@ class _Segment:
     def close(self) -> None:
         """Give back the room that is left, and the lock."""
         self._mapped.close()
-        os.ftruncate(self.file, self.size)
-        os.close(self.file)
+        try:
+            os.ftruncate(self.file, self.size)
+        finally:
+            os.close(self.file)
 
 
 def segments(folder: Path) -> list[Path]:

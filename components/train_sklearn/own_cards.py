@@ -68,7 +68,7 @@ def own_cards(
             if isinstance(made, Made) and pays:
                 out_of_fold = out_of_fold.copy()
                 out_of_fold[within] = np.where(np.isnan(made.out_of_fold), out_of_fold[within], made.out_of_fold)
-        gain = _likelihood(out_of_fold, training.bad) - _likelihood(single.out_of_fold, training.bad)
+        gain = _log_loss(single.out_of_fold, training.bad) - _log_loss(out_of_fold, training.bad)
         if cards != [single.engine, single.engine] and gain > best[0]:
             best = (gain, _joined(parting, order, *cards), out_of_fold, parting.column)
     for row in rows:
@@ -140,8 +140,7 @@ def _compared(
     return told, test.beats(config.policy.champion_margin, confidence)
 
 
-def _likelihood(log_odds: Floats, bad: Integers) -> float:
-    """Log-likelihood of the outcomes of the rows that a fold tested."""
+def _log_loss(log_odds: Floats, bad: Integers) -> float:
+    """Mean log loss of the rows that a fold tested."""
     tested = ~np.isnan(log_odds)
-    probability = sigmoid(log_odds[tested])
-    return float(np.where(bad[tested] == 1, np.log(probability), np.log1p(-probability)).sum())
+    return metrics.log_loss(bad[tested], sigmoid(log_odds[tested]))
