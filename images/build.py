@@ -37,7 +37,6 @@ SHARED = (
     "components/container.py",
     "components/credit",
 )
-FOLDERS = {"scorer": "score"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Built:
 
 def content_tag(image: str, base: str) -> str:
     """First 12 hex of the SHA-256 over all that goes into an image: the KFP cache key is the image's name alone."""
-    own = f"components/{FOLDERS.get(image, image.replace('-', '_'))}"
+    own = f"components/{image.replace('-', '_')}"
     places = ("images/Dockerfile", "airflow") if image == "airflow" else (*SHARED, own)
     digest = hashlib.sha256(f"{image}\0{base}\0".encode())
     for place in places:

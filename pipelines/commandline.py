@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
-from components.credit.documents import read_json
+from components.credit.book.documents import read_json
+from components.credit.book.store import Store, access_from_environment, secret
 from components.credit.errors import InputError, QuipuError
-from components.credit.registry import champion, fetch, list_models, set_shadow, show
-from components.credit.store import Store, access_from_environment, secret
+from components.credit.release.registry import champion, fetch, list_models, set_shadow, show
 from pipelines.embedded import embedded_store, store_at
 from pipelines.keys import key_environment
 from pipelines.kubeflow_api import serving
@@ -159,7 +159,7 @@ def serve(
         listening = {"QUIPU_SCORER_HOST": host, "QUIPU_SCORER_PORT": str(port), "QUIPU_VERIFY_KEY": verify_key}
         spool = {} if "QUIPU_STORE_ENDPOINT" in os.environ else {"QUIPU_SPOOL": str(run_folder.resolve() / "spool")}
         environment = spool | os.environ | store_environment(store.access) | listening
-        command = [sys.executable, "-m", "components.score"]
+        command = [sys.executable, "-m", "components.scorer"]
         served = subprocess.run(command, env=environment, check=False)
     sys.exit(served.returncode)
 
@@ -193,9 +193,9 @@ def score(
 
     Example: quipu score runs/latest/application.json
     """
-    from components.score.application import score as score_application
-    from components.score.document import read_document
-    from components.score.model import load_champion
+    from components.scorer.application import score as score_application
+    from components.scorer.document import read_document
+    from components.scorer.model import load_champion
 
     try:
         document = read_document(file.read_bytes())
@@ -292,8 +292,8 @@ def export_command(
 
     Example: quipu models export champion --as excel
     """
-    from components.credit.export import ENDINGS, exported
-    from components.credit.policy import in_force, released_rules
+    from components.credit.models.export import ENDINGS, exported
+    from components.credit.release.policy import in_force, released_rules
 
     if as_ not in ENDINGS:
         raise InputError(f"A scorecard is not exported as '{as_}'; give {', '.join(ENDINGS)}.")
@@ -318,8 +318,8 @@ def new_key_command(
 
     Example: quipu keys new branch-arequipa --role score
     """
-    from components.score.apikeys import add_key, new_key
-    from components.score.requests import ROLES
+    from components.scorer.access.apikeys import add_key, new_key
+    from components.scorer.requests import ROLES
 
     roles = [known for known in ROLES if known in role]
     for word in role:

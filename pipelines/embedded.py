@@ -15,8 +15,8 @@ from pathlib import Path
 
 import urllib3
 
+from components.credit.book.store import Access, Store, access_from_environment
 from components.credit.errors import StoreError
-from components.credit.store import Access, Store, access_from_environment
 
 _READY_SECONDS = 60
 _PORTS = ("s3", "s3_grpc", "master", "master_grpc", "volume", "volume_grpc", "filer", "filer_grpc")

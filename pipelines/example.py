@@ -7,10 +7,10 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from components.credit.contract import ATTRIBUTE_PREFIX
+from components.credit.book.contract import ATTRIBUTE_PREFIX
+from components.credit.book.manifest import Manifest
+from components.credit.book.store import Store
 from components.credit.errors import InputError
-from components.credit.manifest import Manifest
-from components.credit.store import Store
 
 _HISTORY = ("loans", "repayments", "bureau", "transactions")
 _DECIDED_LATER = {"decision", "loan_id", "outcome", "outcome_known_at"}

@@ -4,7 +4,7 @@ import os
 import secrets
 from pathlib import Path
 
-from components.credit.signing import new_key_pair
+from components.credit.release.signing import new_key_pair
 
 _NAMES = {
     "QUIPU_PSEUDONYM_KEY": "pseudonym.key",

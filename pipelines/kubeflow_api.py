@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from components.credit.documents import read_json, write_json
+from components.credit.book.documents import read_json, write_json
 from components.credit.errors import InputError
 from pipelines.kubeflow_page import page
 from pipelines.kubeflow_pipelines import CompiledPipeline, compiled_pipelines

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from components.credit.registry import Package
+from components.credit.release.registry import Package
 
 _NAMES = {"scorecard": "Scorecard", "random_forest": "Random forest", "xgboost": "XGBoost"}
 

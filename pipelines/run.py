@@ -16,11 +16,11 @@ from zoneinfo import ZoneInfo
 import yaml
 from rich.console import Console
 
+from components.credit.book.documents import read_json, write_json
+from components.credit.book.mapping import Mapping, parse_mapping
+from components.credit.book.store import LANDING_BUCKET, Access, Store, read_manifest
 from components.credit.config import parse_config
-from components.credit.documents import read_json, write_json
 from components.credit.errors import InputError, QuipuError, nearest
-from components.credit.mapping import Mapping, parse_mapping
-from components.credit.store import LANDING_BUCKET, Access, Store, read_manifest
 from pipelines.container import SECRETS, container_environment
 from pipelines.display import Display
 from pipelines.embedded import store_at

@@ -33,7 +33,7 @@ def running_scorer(environment: dict[str, str], port: int, log: Path) -> Iterato
     address = f"http://127.0.0.1:{port}"
     with log.open("wb") as opened:
         scorer = subprocess.Popen(
-            [sys.executable, "-m", "components.score"],
+            [sys.executable, "-m", "components.scorer"],
             stdout=opened,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

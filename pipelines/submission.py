@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 import yaml
 
+from components.credit.book.store import Store, access_from_environment
 from components.credit.errors import InputError, QuipuError, nearest
-from components.credit.store import Store, access_from_environment
 from pipelines.kfp_server import Server, ServerRefused, call, log_of
 from pipelines.revision import code_revision
 from pipelines.run import find_mapping, landed, merged_config, resolve_as_of

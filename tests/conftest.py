@@ -12,7 +12,7 @@ import adbc_driver_manager
 import adbc_driver_postgresql.dbapi
 import pytest
 
-from components.credit.store import Access, Store
+from components.credit.book.store import Access, Store
 from pipelines.embedded import embedded_store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

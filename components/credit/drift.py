@@ -16,8 +16,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
 
-from components.credit.binning import Columns, numbers
 from components.credit.dictionary import Feature
+from components.credit.models.binning import Columns, numbers
 
 Array = NDArray[np.float64]
 Verdict = Literal["stable", "small", "moderate", "large"]

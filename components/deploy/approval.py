@@ -8,9 +8,9 @@ import datetime
 import msgspec
 from msgspec import Struct
 
+from components.credit.book.store import AUDIT_BUCKET, MODEL_BUCKET, Store
 from components.credit.errors import GateStopped, InputError
-from components.credit.registry import show
-from components.credit.store import AUDIT_BUCKET, MODEL_BUCKET, Store
+from components.credit.release.registry import show
 
 
 class Approval(Struct, frozen=True):

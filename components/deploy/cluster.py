@@ -18,7 +18,7 @@ from kubernetes.client import ApiClient, Configuration
 from kubernetes.config import ConfigException, incluster_config, kube_config, load_incluster_config, load_kube_config
 
 from components.credit.errors import ClusterError, InputError
-from components.deploy.trouble import trouble_of
+from components.deploy.pod_diagnosis import trouble_of
 
 SLOTS = ("blue", "green")
 LIVE, PREVIEW = "scorer", "scorer-preview"

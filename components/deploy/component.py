@@ -24,9 +24,9 @@ def deploy(
     """
     import os
 
-    from components.credit.documents import read_json, write_json
+    from components.credit.book.documents import read_json, write_json
+    from components.credit.book.store import Store, access_from_environment
     from components.credit.progress import stage
-    from components.credit.store import Store, access_from_environment
     from components.deploy.release import release as release_model
 
     with stage("deploy") as progress:
@@ -57,9 +57,9 @@ def promote(training_run: str, approved_by: str, as_of: str, code: str, target: 
     Returns:
         release: Model version, its address in the registry and what the pointer held before (JSON).
     """
-    from components.credit.documents import write_json
+    from components.credit.book.documents import write_json
+    from components.credit.book.store import Store, access_from_environment, secret
     from components.credit.progress import stage
-    from components.credit.store import Store, access_from_environment, secret
     from components.deploy.promotion import promote_run
 
     with stage("promote") as progress:

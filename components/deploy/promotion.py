@@ -6,10 +6,10 @@ that was killed and is run again ends as if it had not been; where the pointer p
 
 import datetime
 
+from components.credit.book.store import Store
 from components.credit.errors import InputError
 from components.credit.progress import Progress
-from components.credit.registry import champion, fetch, manifest_of, promote, version_of_run
-from components.credit.store import Store
+from components.credit.release.registry import champion, fetch, manifest_of, promote, version_of_run
 from components.deploy.approval import Approval, record
 from components.deploy.cluster import Cluster
 from components.deploy.release import KUBERNETES, REGISTRY, TARGETS, check_target, released, strategy_of

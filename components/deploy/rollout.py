@@ -12,13 +12,13 @@ import os
 import time
 from contextlib import suppress
 
+from components.credit.book.store import secret
 from components.credit.errors import ClusterError, QuipuError
+from components.credit.models.scorer import Scorer
 from components.credit.progress import Progress
-from components.credit.registry import Champion
-from components.credit.scorer import Scorer
-from components.credit.store import secret
+from components.credit.release.registry import Champion
 from components.deploy.cluster import LIVE, PREVIEW, SLOTS, Claim, Cluster, Pointing, Side
-from components.deploy.shadow import compare
+from components.deploy.trial import compare
 
 _READY_SECONDS = 300.0
 _CLAIM_SECONDS = 3 * _READY_SECONDS

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from components.credit import metrics
 from components.credit.config import Rule
-from components.credit.policy import policy
+from components.credit.release.policy import policy
 
 PASSES = "passes_rules"
 Flags = NDArray[np.bool_]

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
-from components.credit.binning import Binning, fit_binning
-from components.credit.calibration import Calibration, Scaling
 from components.credit.config import Scorecard
 from components.credit.dictionary import Feature
-from components.credit.scorecard import Card
-from components.credit.scorer import Scorer
+from components.credit.models.binning import Binning, fit_binning
+from components.credit.models.calibration import Calibration, Scaling
+from components.credit.models.card import Card
+from components.credit.models.scorer import Scorer
 
 # Tables that each score reads; alternative data are the movements of accounts and wallets, bills and takings.
 ALTERNATIVE = "transactions"

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from components.credit import drift, metrics
-from components.credit.binning import Columns
+from components.credit.book.manifest import Manifest
+from components.credit.book.store import Store
 from components.credit.config import Config
 from components.credit.errors import GateStopped
-from components.credit.manifest import Manifest
-from components.credit.policy import in_force
+from components.credit.models.binning import Columns
+from components.credit.models.scorer import WITH_REJECTS, Scorer
 from components.credit.progress import Progress
-from components.credit.scorer import WITH_REJECTS, Scorer
-from components.credit.store import Store
+from components.credit.release.policy import in_force
 from components.evaluate import money
 from components.evaluate.approvals import PASSES, approval_steps, passes, rule_rows
 from components.evaluate.baselines import fit_baselines

@@ -44,10 +44,10 @@ def evaluate(
     """
     from pathlib import Path
 
-    from components.credit.documents import read_config, read_json, write_json
+    from components.credit.book.documents import read_config, read_json, write_json
+    from components.credit.book.store import Store, access_from_environment, read_manifest
+    from components.credit.models.scorer import WITH_REJECTS, load, save
     from components.credit.progress import stage
-    from components.credit.scorer import WITH_REJECTS, load, save
-    from components.credit.store import Store, access_from_environment, read_manifest
     from components.evaluate import modelcard
     from components.evaluate.comparison import compare
     from components.evaluate.report import page

@@ -8,9 +8,9 @@ from fairlearn.metrics import demographic_parity_ratio, equalized_odds_differenc
 from scipy import stats
 
 from components.credit import metrics
-from components.credit.calibration import Floats
 from components.credit.config import Limits
 from components.credit.errors import GateStopped
+from components.credit.models.calibration import Floats
 from components.evaluate.approvals import approved
 from components.evaluate.scored import PROTECTED
 from components.evaluate.stability import light

@@ -5,9 +5,9 @@ Both hold the numbers of the decision; the Markdown is the JSON in words.
 
 from typing import Any
 
-from components.credit.cards import Cards, cards_of
-from components.credit.scorecard import Card
-from components.credit.scorer import Scorer
+from components.credit.models.card import Card
+from components.credit.models.cards import Cards, cards_of
+from components.credit.models.scorer import Scorer
 from components.evaluate.champion import NAMES
 from components.evaluate.comparison import Comparison
 from components.evaluate.report import FIGURES, GROUPS, environment

@@ -7,8 +7,8 @@ import pandas as pd
 
 from components.credit import metrics
 from components.credit.config import Config
-from components.credit.scorecard import Card
-from components.credit.scorer import WITH_REJECTS, Scorer
+from components.credit.models.card import Card
+from components.credit.models.scorer import WITH_REJECTS, Scorer
 from components.evaluate.champion import SCORECARD
 
 Row = dict[str, Any]

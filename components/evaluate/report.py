@@ -7,10 +7,10 @@ from typing import Any
 
 import jinja2
 
-from components.credit.cards import Cards, cards_of
-from components.credit.scorecard import Card
-from components.credit.scorer import Scorer
-from components.credit.trees import Trees
+from components.credit.models.card import Card
+from components.credit.models.cards import Cards, cards_of
+from components.credit.models.scorer import Scorer
+from components.credit.models.trees.engine import Trees
 from components.evaluate import plots
 from components.evaluate.comparison import Comparison
 from components.evaluate.study import definition_table, vintage_table

@@ -11,7 +11,7 @@ from components.credit import metrics
 from components.credit.config import Limits, Scorecard
 from components.credit.dictionary import Feature
 from components.credit.errors import GateStopped
-from components.credit.trees import fit_encoder
+from components.credit.models.trees.engine import fit_encoder
 from components.evaluate.baselines import fit_card
 
 ADVERSARIAL = "test told from training"

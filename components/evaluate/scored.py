@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterator
 import pandas as pd
 import pyarrow.compute as pc
 
-from components.credit.binning import Columns
-from components.credit.calibration import sigmoid
+from components.credit.book.manifest import Manifest
+from components.credit.book.store import Store
 from components.credit.errors import InputError
-from components.credit.manifest import Manifest
+from components.credit.models.binning import Columns
+from components.credit.models.calibration import sigmoid
+from components.credit.models.scorer import Scorer
 from components.credit.progress import Progress
-from components.credit.scorer import Scorer
-from components.credit.store import Store
 
 PROTECTED = "protected_"
 _FACTS = (

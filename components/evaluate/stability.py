@@ -7,7 +7,7 @@ import pandas as pd
 
 from components.credit import metrics
 from components.credit.drift import psi, reference_of
-from components.credit.scorer import Scorer
+from components.credit.models.scorer import Scorer
 
 _LEAST_ROWS = 50
 Row = dict[str, Any]

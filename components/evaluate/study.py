@@ -3,7 +3,7 @@
 from typing import Any
 
 from components.credit import metrics
-from components.credit.manifest import Manifest
+from components.credit.book.manifest import Manifest
 
 Row = dict[str, Any]
 SHOWN_MONTHS = (3, 6, 9, 12, 18, 24)

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from components.credit.cards import cards_of
-from components.credit.scorecard import Card
-from components.credit.trees import Trees
+from components.credit.models.card import Card
+from components.credit.models.cards import cards_of
+from components.credit.models.trees.engine import Trees
 from components.evaluate import rejects
 from components.evaluate.comparison import Comparison
 

@@ -26,10 +26,10 @@ def feature(
         features: Manifest of the feature table.
         dictionary: The feature dictionary (JSON).
     """
+    from components.credit.book.documents import read_config, read_mapping
+    from components.credit.book.store import Store, access_from_environment, read_manifest, write_manifest
     from components.credit.dictionary import write_dictionary
-    from components.credit.documents import read_config, read_mapping
     from components.credit.progress import stage
-    from components.credit.store import Store, access_from_environment, read_manifest, write_manifest
     from components.feature.table import build
 
     with stage("feature") as progress:
@@ -67,10 +67,10 @@ def feature_for_model(
     Returns:
         features: Manifest of the inputs, with what became of each application.
     """
-    from components.credit.documents import read_config, read_record
+    from components.credit.book.documents import read_config, read_record
+    from components.credit.book.store import Store, access_from_environment, read_manifest, write_manifest
     from components.credit.features.recipe import ModelInputs
     from components.credit.progress import stage
-    from components.credit.store import Store, access_from_environment, read_manifest, write_manifest
     from components.feature.inputs import build_inputs
 
     with stage("feature") as progress:

@@ -13,15 +13,15 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet
 
+from components.credit.book.contract import CATEGORY, IDENTIFIER, TIME
+from components.credit.book.manifest import Manifest
+from components.credit.book.store import Store
 from components.credit.config import Config
-from components.credit.contract import CATEGORY, IDENTIFIER, TIME
 from components.credit.errors import InputError
 from components.credit.features.engine import connect
 from components.credit.features.query import dictionary, tables
 from components.credit.features.recipe import ModelInputs
-from components.credit.manifest import Manifest
 from components.credit.progress import Progress
-from components.credit.store import Store
 from components.feature.table import MEMORY, ROW_GROUP, THREADS, WRITING, made, make_part, quoted, row_groups
 
 

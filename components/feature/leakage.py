@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from components.credit.book.contract import CATEGORY, IDENTIFIER
 from components.credit.config import Limits
-from components.credit.contract import CATEGORY, IDENTIFIER
 from components.credit.dictionary import Feature
 from components.credit.errors import GateStopped
 

@@ -13,7 +13,7 @@ import duckdb
 
 from components.credit.config import Target
 from components.credit.features.recipe import Recipe
-from components.credit.target import loan_steps, named, repayments_known
+from components.feature.target import loan_steps, named, repayments_known
 
 Row = dict[str, Any]
 

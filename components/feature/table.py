@@ -12,8 +12,11 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet
 
+from components.credit.book.contract import CATEGORY, IDENTIFIER, TIME
+from components.credit.book.manifest import Manifest
+from components.credit.book.mapping import Mapping
+from components.credit.book.store import Store
 from components.credit.config import Config
-from components.credit.contract import CATEGORY, IDENTIFIER, TIME
 from components.credit.dictionary import Feature
 from components.credit.features.engine import connect
 from components.credit.features.query import (
@@ -25,15 +28,12 @@ from components.credit.features.query import (
     tables,
 )
 from components.credit.features.recipe import Recipe, recipe_of
-from components.credit.manifest import Manifest
-from components.credit.mapping import Mapping
 from components.credit.progress import Progress
-from components.credit.store import Store
-from components.credit.target import label_query
-from components.feature.beginnings import beginnings, note_beginning
+from components.feature.history_start import beginnings, note_beginning
 from components.feature.leakage import Finding, checked, leak_rows, leaks, refuse
 from components.feature.split import assign_samples, check_samples, counted, exclusions
 from components.feature.study import follow_loans, study
+from components.feature.target import label_query
 
 THREADS, MEMORY = 2, "2GB"
 ROW_GROUP = 100_000

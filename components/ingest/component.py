@@ -19,9 +19,9 @@ def ingest(source: str, mapping: str, config: str, as_of: str, code: str, raw: O
     Returns:
         raw: Manifest of the typed tables, each row with its place in the source and its problems.
     """
-    from components.credit.documents import read_config, read_mapping
+    from components.credit.book.documents import read_config, read_mapping
+    from components.credit.book.store import Store, access_from_environment, write_manifest
     from components.credit.progress import stage
-    from components.credit.store import Store, access_from_environment, write_manifest
     from components.ingest.landing import ingest as ingest_tables
 
     with stage("ingest") as progress:

@@ -10,9 +10,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.credit.contract import ATTRIBUTE_PREFIX, CATEGORY, PROVENANCE, Field, Table
+from components.credit.book.contract import ATTRIBUTE_PREFIX, CATEGORY, PROVENANCE, Field, Table
+from components.credit.book.mapping import Column, Layout, Mapping, TableSource
 from components.credit.errors import InputError
-from components.credit.mapping import Column, Layout, Mapping, TableSource
 from components.ingest.expressions import SQL_TYPES, constant, expression, is_native, literal, place, trimmed
 from components.ingest.pseudonyms import ENTITIES, pseudonyms
 from components.ingest.rows import Batch

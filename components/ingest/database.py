@@ -11,9 +11,9 @@ import adbc_driver_postgresql.dbapi
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.credit.book.mapping import Layout, Source
+from components.credit.book.store import secret
 from components.credit.errors import InputError
-from components.credit.mapping import Layout, Source
-from components.credit.store import secret
 from components.ingest.rows import Batch, Rows, check_columns, plain
 
 

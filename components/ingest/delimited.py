@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from components.credit.book.mapping import Layout
 from components.credit.errors import InputError
-from components.credit.mapping import Layout
 from components.credit.progress import Progress
 from components.ingest.rows import Batch, check_columns
 

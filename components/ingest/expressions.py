@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from components.credit.contract import CATEGORY, COUNT, DAY, FLAG, MONEY, TIME, Field
-from components.credit.mapping import OTHER_CODES, Column, Layout, Scalar
+from components.credit.book.contract import CATEGORY, COUNT, DAY, FLAG, MONEY, TIME, Field
+from components.credit.book.mapping import OTHER_CODES, Column, Layout, Scalar
 
 SQL_TYPES = {
     CATEGORY: "VARCHAR",

@@ -13,13 +13,13 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.credit.book.contract import TABLES
+from components.credit.book.manifest import Manifest
+from components.credit.book.mapping import Mapping
+from components.credit.book.store import Store
 from components.credit.config import Config
-from components.credit.contract import TABLES
 from components.credit.errors import InputError
-from components.credit.manifest import Manifest
-from components.credit.mapping import Mapping
 from components.credit.progress import Progress
-from components.credit.store import Store
 from components.ingest.conversion import Conversion, check_dates, conversion, convert, database
 from components.ingest.partitions import partition_files
 from components.ingest.pseudonyms import partition_of, pseudonym_key

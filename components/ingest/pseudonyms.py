@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from stdnum.pe import cui, ruc
 
+from components.credit.book.mapping import Column
+from components.credit.book.store import secret
 from components.credit.errors import InputError
-from components.credit.mapping import Column
-from components.credit.store import secret
 
 KEY = "QUIPU_PSEUDONYM_KEY"
 ENTITIES = {

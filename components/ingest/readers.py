@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet
 
+from components.credit.book.mapping import Layout, Source
+from components.credit.book.store import Store
 from components.credit.errors import InputError, StoreError, nearest
-from components.credit.mapping import Layout, Source
 from components.credit.progress import Progress
-from components.credit.store import Store
 from components.ingest.database import query_rows
 from components.ingest.delimited import Opener, check_delimited, read_delimited
 from components.ingest.rows import Batch, Rows, check_columns, plain

@@ -29,13 +29,13 @@ def monitor(
         metrics: The figures at a glance.
         Output: Whether a limit was passed.
     """
-    from components.credit.documents import read_config, read_record, write_json
+    from components.credit.book.documents import read_config, read_record, write_json
+    from components.credit.book.store import Store, access_from_environment, read_manifest, secret
     from components.credit.drift import reference_of
     from components.credit.features.recipe import ModelInputs
-    from components.credit.policy import released_rules
     from components.credit.progress import stage
-    from components.credit.registry import fetch
-    from components.credit.store import Store, access_from_environment, read_manifest, secret
+    from components.credit.release.policy import released_rules
+    from components.credit.release.registry import fetch
     from components.monitor.findings import find, released_psi
     from components.monitor.recent import look
     from components.monitor.report import figures
@@ -66,9 +66,9 @@ def drift(findings: Input[Artifact]):
     Args:
         findings: What monitoring found.
     """
-    from components.credit.documents import read_json
+    from components.credit.book.documents import read_json
+    from components.credit.book.store import DATA_BUCKET, Store, access_from_environment
     from components.credit.progress import stage
-    from components.credit.store import DATA_BUCKET, Store, access_from_environment
 
     with stage("drift") as progress:
         found = read_json(findings.path)

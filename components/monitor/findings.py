@@ -11,10 +11,10 @@ import numpy as np
 from msgspec import Struct
 
 from components.credit import metrics
-from components.credit.calibration import Floats
 from components.credit.config import Config
 from components.credit.drift import Reference, Shift, psi
-from components.credit.scorer import Scorer
+from components.credit.models.calibration import Floats
+from components.credit.models.scorer import Scorer
 from components.monitor.recent import Seen
 
 

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from components.credit.binning import Columns
-from components.credit.calibration import Floats, Integers, sigmoid
+from components.credit.book.manifest import Manifest
+from components.credit.book.store import Store
 from components.credit.config import Config, Rule
 from components.credit.drift import Array, Reference
 from components.credit.errors import InputError
-from components.credit.features.history import local_days
-from components.credit.manifest import Manifest
-from components.credit.policy import policy_by_day
+from components.credit.features.moments import local_days
+from components.credit.models.binning import Columns
+from components.credit.models.calibration import Floats, Integers, sigmoid
+from components.credit.models.scorer import Scorer
 from components.credit.progress import Progress
-from components.credit.scorer import Scorer
-from components.credit.store import Store
+from components.credit.release.policy import policy_by_day
 
 _BATCH_ROWS = 65_536
 _DAY = datetime.timedelta(days=1)

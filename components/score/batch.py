@@ -15,18 +15,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from components.credit.calibration import sigmoid
+from components.credit.book.manifest import Manifest
+from components.credit.book.store import Store
 from components.credit.dictionary import Feature
 from components.credit.errors import InputError
-from components.credit.features.history import local_days
-from components.credit.manifest import Manifest
-from components.credit.policy import policy_by_day
+from components.credit.features.moments import local_days
+from components.credit.models.binning import Columns
+from components.credit.models.calibration import sigmoid
+from components.credit.models.scorer import BANDS
 from components.credit.progress import Progress
-from components.credit.reasons import reasons
-from components.credit.scorer import BANDS
-from components.credit.store import Store
-from components.score.model import REASONS, Model, codes_of
-from components.score.protocol import Columns
+from components.credit.reasons.reasons import reasons
+from components.credit.release.policy import policy_by_day
+from components.credit.release.released import REASONS, Released, codes_of
 from components.score.tally import Tally, merged, tallied
 
 SCORES = pa.schema(
@@ -47,7 +47,7 @@ _PROPOSALS = ("approve", "decline")
 
 
 def score_features(
-    features: Manifest, model: Model, code: str, store: Store, progress: Progress
+    features: Manifest, model: Released, code: str, store: Store, progress: Progress
 ) -> tuple[Manifest, Tally]:
     """Score all applications of a feature table, where it lies.
 
@@ -89,7 +89,7 @@ def score_features(
     return published, tally
 
 
-def scores(model: Model, batches: Iterable[pa.RecordBatch], explain: bool = True) -> Iterator[pa.RecordBatch]:
+def scores(model: Released, batches: Iterable[pa.RecordBatch], explain: bool = True) -> Iterator[pa.RecordBatch]:
     """The scores of batches of features, in their order.
 
     Args:
@@ -107,7 +107,7 @@ def scores(model: Model, batches: Iterable[pa.RecordBatch], explain: bool = True
             yield pending.popleft().result()
 
 
-def score_batch(model: Model, batch: pa.RecordBatch, explain: bool = True) -> pa.RecordBatch:
+def score_batch(model: Released, batch: pa.RecordBatch, explain: bool = True) -> pa.RecordBatch:
     """The scores of one batch, with the schema ``SCORES``."""
     columns: Columns = {name: _column(batch.column(name), feature) for name, feature in model.features.items()}
     scorer, rows = model.scorer, batch.num_rows
@@ -135,7 +135,7 @@ def score_batch(model: Model, batch: pa.RecordBatch, explain: bool = True) -> pa
     )
 
 
-def _rules(model: Model, batch: pa.RecordBatch) -> list[list[str]]:
+def _rules(model: Released, batch: pa.RecordBatch) -> list[list[str]]:
     """Codes of the hard rules that decline each row and hold on the day of its decision."""
     if not model.rules or model.recipe is None:
         return [[]] * batch.num_rows

@@ -26,20 +26,20 @@ def score(
         scores: Manifest of the scores: application, probability, points, band, proposal, reasons and model.
         tally: How many scores there are of each kind (JSON).
     """
-    from components.credit.documents import read_record, write_json
+    from components.credit.book.documents import read_record, write_json
+    from components.credit.book.store import Store, access_from_environment, read_manifest, secret, write_manifest
     from components.credit.features.recipe import ModelInputs
+    from components.credit.import_guard import block_imports
     from components.credit.progress import stage
-    from components.credit.store import Store, access_from_environment, read_manifest, secret, write_manifest
-    from components.score.lean import leave_out
 
-    leave_out()
+    block_imports()
+    from components.credit.release.released import load_released
     from components.score.batch import score_features
-    from components.score.model import load_model
 
     with stage("score") as progress:
         store = Store(access_from_environment())
         version = read_record(model.path, ModelInputs).version
-        answering = load_model(store, version, secret("QUIPU_VERIFY_KEY"))
+        answering = load_released(store, version, secret("QUIPU_VERIFY_KEY"))
         manifest, counts = score_features(read_manifest(features.path), answering, code, store, progress)
         write_manifest(scores.path, manifest)
         write_json(tally.path, counts)
@@ -56,15 +56,16 @@ def plan(clean: Input[Dataset], model: Output[Artifact]) -> list:
         model: Version of the champion, its inputs and how they are made (JSON).
         Output: First and last partition of each task.
     """
-    from components.credit.documents import write_json
+    from components.credit.book.documents import write_json
+    from components.credit.book.store import Store, access_from_environment, read_manifest, secret
     from components.credit.progress import stage
-    from components.credit.store import Store, access_from_environment, read_manifest, secret
-    from components.score.model import load_champion
+    from components.credit.release.released import champion_version, load_released
     from components.score.plan import groups, inputs_of
 
     with stage("plan"):
-        champion = load_champion(Store(access_from_environment()), secret("QUIPU_VERIFY_KEY"))
-        write_json(model.path, inputs_of(champion))
+        store = Store(access_from_environment())
+        version, _ = champion_version(store)
+        write_json(model.path, inputs_of(load_released(store, version, secret("QUIPU_VERIFY_KEY"))))
         return groups(len(read_manifest(clean.path).tables["applications"].parts))
 
 
@@ -91,10 +92,10 @@ def report(
         page: Counts, bands, distribution of the points, and its stability since training.
         metrics: The figures at a glance.
     """
-    from components.credit.documents import read_config, read_record
+    from components.credit.book.documents import read_config, read_record
+    from components.credit.book.store import Store, access_from_environment, read_manifest, secret, write_manifest
     from components.credit.progress import stage
-    from components.credit.store import Store, access_from_environment, read_manifest, secret, write_manifest
-    from components.score.model import load_model
+    from components.credit.release.released import load_released
     from components.score.summary import figures, joined, shift_since_training
     from components.score.summary import page as written
     from components.score.tally import Tally, merged
@@ -103,7 +104,7 @@ def report(
         store = Store(access_from_environment())
         manifest = joined([read_manifest(part.path) for part in parts], code, store)
         counts = merged([read_record(tally.path, Tally) for tally in tallies])
-        model = load_model(store, counts.model, secret("QUIPU_VERIFY_KEY"))
+        model = load_released(store, counts.model, secret("QUIPU_VERIFY_KEY"))
         shift = shift_since_training(counts, model, read_config(config))
         progress.report("report", rows=counts.rows)
         write_manifest(scores.path, manifest)

@@ -4,13 +4,13 @@ from itertools import pairwise
 
 from components.credit.errors import InputError
 from components.credit.features.recipe import ModelInputs
-from components.score.model import Model
+from components.credit.release.released import Released
 
 # A task costs ten seconds of scheduling on a cluster, so there are few; each takes its partitions one after another.
 MOST_TASKS = 8
 
 
-def inputs_of(model: Model) -> ModelInputs:
+def inputs_of(model: Released) -> ModelInputs:
     """What a model takes, and what the rules that it was released with look at.
 
     Raises:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import log_loss
 
-from components.credit.binning import Binning, Columns, fit_binning, set_binning
-from components.credit.calibration import Calibration, Floats, Integers, Scaling, sigmoid
 from components.credit.config import Config
 from components.credit.dictionary import Feature
-from components.credit.folds import Folds
-from components.credit.samples import Training
-from components.credit.scorecard import Card
-from components.credit.trained import calibrated, scale
+from components.credit.models.binning import Binning, Columns, fit_binning, set_binning
+from components.credit.models.calibration import Calibration, Floats, Integers, Scaling, sigmoid
+from components.credit.models.card import Card
+from components.credit.training.finish import calibrated, scale
+from components.credit.training.folds import Folds
+from components.credit.training.samples import Training
 from components.train_sklearn.regression import Fitted, fit_values
 
 # Strengths of the L2 penalty to choose from, on the sum of the log-likelihood.

@@ -24,11 +24,11 @@ def train_sklearn(
         scorecard: Folder of the scorecard with its training report; within it, if configured, the one with inference.
         random_forest: Folder of the random forest with its training report.
     """
+    from components.credit.book.documents import read_config
+    from components.credit.book.store import Store, access_from_environment, read_manifest
     from components.credit.dictionary import read_dictionary
-    from components.credit.documents import read_config
+    from components.credit.models.scorer import WITH_REJECTS, save
     from components.credit.progress import stage
-    from components.credit.scorer import WITH_REJECTS, save
-    from components.credit.store import Store, access_from_environment, read_manifest
     from components.train_sklearn.rejects import train_with_rejects
     from components.train_sklearn.training import train
 

@@ -8,16 +8,16 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.utils._param_validation import InvalidParameterError
 
-from components.credit.calibration import Floats
 from components.credit.config import Config
 from components.credit.dictionary import Feature
 from components.credit.errors import InputError
-from components.credit.folds import Folds
+from components.credit.models.calibration import Floats
+from components.credit.models.trees.engine import Matrix, Trees, fit_encoder, forest_to_booster
 from components.credit.progress import Progress
-from components.credit.samples import Training
-from components.credit.search import draw_candidates
-from components.credit.trained import Trained, calibrated
-from components.credit.trees import Matrix, Trees, fit_encoder, forest_to_booster
+from components.credit.training.finish import Trained, calibrated
+from components.credit.training.folds import Folds
+from components.credit.training.samples import Training
+from components.credit.training.search import draw_candidates
 
 TREES = 150
 # Trees of each candidate up to each look at it, and the share of the candidates that goes on.

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from components.credit import metrics
-from components.credit.calibration import Floats, Integers, sigmoid
-from components.credit.cards import PARTINGS, Cards, Parting
 from components.credit.config import Config
 from components.credit.dictionary import Feature
-from components.credit.folds import Fold, Folds
+from components.credit.models.calibration import Floats, Integers, sigmoid
+from components.credit.models.card import Card
+from components.credit.models.cards import PARTINGS, Cards, Parting
 from components.credit.progress import Progress
-from components.credit.samples import Training
-from components.credit.scorecard import Card
+from components.credit.training.folds import Fold, Folds
+from components.credit.training.samples import Training
 from components.train_sklearn.card import Made, make_card
 
 # Bads, and goods, that each side of a fold needs.

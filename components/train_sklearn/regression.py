@@ -13,9 +13,9 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
-from components.credit.binning import Binning, Columns
-from components.credit.calibration import Floats, Integers, sigmoid
 from components.credit.errors import InputError
+from components.credit.models.binning import Binning, Columns
+from components.credit.models.calibration import Floats, Integers, sigmoid
 
 
 @dataclass(frozen=True)

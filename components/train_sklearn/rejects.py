@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from components.credit.binning import Binning
-from components.credit.calibration import Calibration, Floats, Integers, sigmoid
+from components.credit.book.manifest import Manifest
+from components.credit.book.store import Store
 from components.credit.config import Config
-from components.credit.folds import Folds, make_folds
-from components.credit.manifest import Manifest
+from components.credit.models.binning import Binning
+from components.credit.models.calibration import Calibration, Floats, Integers, sigmoid
+from components.credit.models.card import Card
+from components.credit.models.scorer import Scorer
 from components.credit.progress import Progress
-from components.credit.samples import Training, read_rejects, read_training
-from components.credit.scorecard import Card
-from components.credit.scorer import Scorer
-from components.credit.store import Store
-from components.credit.trained import Trained, calibrated, finish, scale
+from components.credit.training.finish import Trained, calibrated, finish, scale
+from components.credit.training.folds import Folds, make_folds
+from components.credit.training.samples import Training, read_rejects, read_training
 from components.train_sklearn.card import whole_points
 from components.train_sklearn.regression import Fitted, fit_values
 

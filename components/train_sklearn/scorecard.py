@@ -1,15 +1,15 @@
 """Training of the scorecard: the card of all rows, and own cards of segments where they pay."""
 
-from components.credit.binning import Binning, fit_binning
-from components.credit.calibration import Calibration
-from components.credit.cards import Cards, cards_of
 from components.credit.config import Config
 from components.credit.dictionary import Feature
 from components.credit.errors import GateStopped, InputError, nearest
-from components.credit.folds import Folds
+from components.credit.models.binning import Binning, fit_binning
+from components.credit.models.calibration import Calibration
+from components.credit.models.cards import Cards, cards_of
 from components.credit.progress import Progress
-from components.credit.samples import Training
-from components.credit.trained import Trained
+from components.credit.training.finish import Trained
+from components.credit.training.folds import Folds
+from components.credit.training.samples import Training
 from components.train_sklearn.card import PENALTIES, make_card
 from components.train_sklearn.own_cards import own_cards
 

@@ -1,14 +1,14 @@
 """Training of the scorecard and of the random forest, on the same folds."""
 
+from components.credit.book.manifest import Manifest
+from components.credit.book.store import Store
 from components.credit.config import Config
 from components.credit.dictionary import Feature
-from components.credit.folds import make_folds
-from components.credit.manifest import Manifest
+from components.credit.models.scorer import Scorer
 from components.credit.progress import Progress
-from components.credit.samples import read_training
-from components.credit.scorer import Scorer
-from components.credit.store import Store
-from components.credit.trained import finish
+from components.credit.training.finish import finish
+from components.credit.training.folds import make_folds
+from components.credit.training.samples import read_training
 from components.train_sklearn.forest import fit_forest
 from components.train_sklearn.scorecard import fit_card
 

@@ -12,16 +12,16 @@ import numpy as np
 import xgboost
 from sklearn.metrics import roc_auc_score
 
-from components.credit.calibration import Floats, Integers
 from components.credit.config import Config
 from components.credit.dictionary import Feature
 from components.credit.errors import InputError
-from components.credit.folds import Folds
+from components.credit.models.calibration import Floats, Integers
+from components.credit.models.trees.engine import Matrix, Trees, fit_encoder
 from components.credit.progress import Progress
-from components.credit.samples import Training
-from components.credit.search import draw_candidates
-from components.credit.trained import Trained, calibrated
-from components.credit.trees import Matrix, Trees, fit_encoder
+from components.credit.training.finish import Trained, calibrated
+from components.credit.training.folds import Folds
+from components.credit.training.samples import Training
+from components.credit.training.search import draw_candidates
 
 # Learning rate of the search, rounds of each look at the candidates, and the share of them that goes on.
 _FAST_RATE = 0.15

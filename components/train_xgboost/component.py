@@ -22,11 +22,11 @@ def train_xgboost(
     Returns:
         xgboost: Folder of the model with its training report.
     """
+    from components.credit.book.documents import read_config
+    from components.credit.book.store import Store, access_from_environment, read_manifest
     from components.credit.dictionary import read_dictionary
-    from components.credit.documents import read_config
+    from components.credit.models.scorer import save
     from components.credit.progress import stage
-    from components.credit.scorer import save
-    from components.credit.store import Store, access_from_environment, read_manifest
     from components.train_xgboost.training import train
 
     with stage("train-xgboost") as progress:

@@ -28,9 +28,9 @@ def validate(
         quarantine: Manifest of the rows that do not, with their reasons.
         report: Rows in, clean and quarantined by table, and counts by reason (JSON).
     """
-    from components.credit.documents import read_config, read_mapping, write_json
+    from components.credit.book.documents import read_config, read_mapping, write_json
+    from components.credit.book.store import Store, access_from_environment, read_manifest, write_manifest
     from components.credit.progress import stage
-    from components.credit.store import Store, access_from_environment, read_manifest, write_manifest
     from components.validate.quarantine import validate as validate_tables
 
     with stage("validate") as progress:

@@ -17,14 +17,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet
 
+from components.credit.book.contract import DECIDED_ABOUT, PROVENANCE, TABLES, Table
+from components.credit.book.manifest import Manifest
+from components.credit.book.mapping import Mapping
+from components.credit.book.store import Store
 from components.credit.config import Config
-from components.credit.contract import DECIDED_ABOUT, PROVENANCE, TABLES, Table
 from components.credit.errors import GateStopped, StoreError
 from components.credit.features.recipe import recipe_of
-from components.credit.manifest import Manifest
-from components.credit.mapping import Mapping
 from components.credit.progress import Progress
-from components.credit.store import Store
 from components.validate.rawtable import PLACE, RawTable, place
 from components.validate.relations import (
     DUPLICATE,

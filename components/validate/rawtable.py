@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from components.credit.contract import ATTRIBUTE_PREFIX, PROVENANCE, Table
+from components.credit.book.contract import ATTRIBUTE_PREFIX, PROVENANCE, Table
+from components.credit.book.manifest import Manifest
+from components.credit.book.store import Store
 from components.credit.errors import StoreError
-from components.credit.manifest import Manifest
-from components.credit.store import Store
 
 PLACE = pa.schema([("part", pa.int32()), ("position", pa.int64())])
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pandera.api.polars.types import PolarsData
 from pandera.errors import SchemaErrors
 
-from components.credit.contract import Field, Table
+from components.credit.book.contract import Field, Table
 
 # Columns that cannot lie after the as-of day, and columns that cannot lie before another one.
 _PAST = ("event_time", "decided_at", "birth_month")

@@ -33,10 +33,10 @@ def block(rows: int, seed: int) -> np.ndarray:
 def make_model(folder: Path) -> None:
     import xgboost
 
-    from components.credit.calibration import Calibration, Scaling
     from components.credit.dictionary import Feature
-    from components.credit.scorer import Scorer, save
-    from components.credit.trees import Encoded, Encoder, Trees
+    from components.credit.models.calibration import Calibration, Scaling
+    from components.credit.models.scorer import Scorer, save
+    from components.credit.models.trees.engine import Encoded, Encoder, Trees
 
     values = block(20_000, 1)
     known = np.nan_to_num(values)
@@ -74,15 +74,15 @@ def make_rows(path: Path, rows: int) -> None:
 
 
 def ours(folder: Path) -> None:
-    from components.score.lean import leave_out
+    from components.credit.import_guard import block_imports
 
-    leave_out()
+    block_imports()
     import pyarrow.parquet as pq
 
-    from components.credit.registry import Package
-    from components.credit.scorer import load
+    from components.credit.models.scorer import load
+    from components.credit.release.registry import Package
     from components.score.batch import BATCH_ROWS, SCORES, scores
-    from components.score.model import Model
+    from components.scorer.model import Model
 
     scorer = load(folder / "model")
     model = Model(Package("benchmark", "xgboost", "2024-06-30", "", "", {}, {}), scorer, None, None)

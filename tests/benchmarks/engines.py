@@ -24,10 +24,10 @@ import numpy as np
 import xgboost
 from sklearn.ensemble import RandomForestClassifier
 
-from components.credit.booster import read_nodes
-from components.credit.trees import Matrix, forest_to_booster
-from components.credit.treeshap import margins, parts
-from components.credit.treetables import tabulated
+from components.credit.models.trees.booster import read_nodes
+from components.credit.models.trees.engine import Matrix, forest_to_booster
+from components.credit.models.trees.treeshap import margins, parts
+from components.credit.models.trees.treetables import tabulated
 
 _FEATURES, _LEARNT, _SCORED = 40, 10_000, 100
 _TURNS = 2

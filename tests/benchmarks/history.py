@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from components.credit.features.history import History
+from components.credit.features.onerow.history import History
 from components.credit.features.query import dictionary
-from components.score.document import columns_of, decision_time, read_document
+from components.scorer.document import columns_of, decision_time, read_document
 from tests.benchmarks.serving_models import DECIDED, RECIPE
 from tests.feature.batch import Batch
-from tests.score.test_application import tables
+from tests.scorer.test_application import tables
 
 DAY = datetime.timedelta(days=1)
 WANTED = [feature.name for feature in dictionary(RECIPE) if feature.type == "number"][:40]

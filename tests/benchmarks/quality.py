@@ -32,12 +32,12 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from components.credit.book.manifest import Manifest
 from components.credit.config import Config
 from components.credit.dictionary import Feature
-from components.credit.folds import make_folds
-from components.credit.manifest import Manifest
-from components.credit.samples import Training
-from components.credit.trained import finish
+from components.credit.training.finish import finish
+from components.credit.training.folds import make_folds
+from components.credit.training.samples import Training
 from components.train_sklearn.forest import fit_forest
 from components.train_sklearn.scorecard import fit_card
 from components.train_xgboost.boosting import fit_boosting

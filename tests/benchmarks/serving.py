@@ -24,10 +24,10 @@ import urllib3
 from load import Load, load, resident_mb
 from serving_models import application_request, bento_request, booster, infer_request, scorers, table
 
-from components.credit.registry import Package, promote, register
-from components.credit.scorer import Scorer, save
-from components.credit.signing import new_key_pair
-from components.credit.store import Access, Store
+from components.credit.book.store import Access, Store
+from components.credit.models.scorer import Scorer, save
+from components.credit.release.registry import Package, promote, register
+from components.credit.release.signing import new_key_pair
 from pipelines.embedded import embedded_store
 from pipelines.processes import ended
 
@@ -163,7 +163,7 @@ def scorer_command(folder: Path, access: Access, verify_key: str, version: str) 
         "QUIPU_SCORER_PORT": str(port),
         "QUIPU_SPOOL": str(folder / f"spool-{version}"),
     }
-    return [sys.executable, "-m", "components.score"], environment, port, "/v2/health/ready", "/v2/models/quipu/infer"
+    return [sys.executable, "-m", "components.scorer"], environment, port, "/v2/health/ready", "/v2/models/quipu/infer"
 
 
 _PEER = ("KServe", "MLServer", "MLServer, one process", "BentoML")

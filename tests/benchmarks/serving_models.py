@@ -10,14 +10,14 @@ import pandas as pd
 import xgboost
 from sklearn.ensemble import RandomForestClassifier
 
-from components.credit.binning import fit_binning
-from components.credit.calibration import Calibration, Scaling
 from components.credit.dictionary import Feature
 from components.credit.features.query import dictionary
 from components.credit.features.recipe import Recipe
-from components.credit.scorecard import Card
-from components.credit.scorer import Family, Scorer
-from components.credit.trees import Trees, fit_encoder, forest_to_booster
+from components.credit.models.binning import fit_binning
+from components.credit.models.calibration import Calibration, Scaling
+from components.credit.models.card import Card
+from components.credit.models.scorer import Family, Scorer
+from components.credit.models.trees.engine import Trees, fit_encoder, forest_to_booster
 
 RECIPE = Recipe(currency="PEN", time_zone="America/Lima", absent=[], attributes={}, rates=[])
 SCALING = Scaling(points=600.0, odds=30.0, pdo=20.0)

@@ -20,10 +20,10 @@ from load import Load, load
 from serving import CONNECTIONS, RESULT, scorer_command, started
 from serving_models import booster, infer_request, scorers, table
 
-from components.credit.registry import Package, promote, register, set_shadow
-from components.credit.scorer import save
-from components.credit.signing import new_key_pair
-from components.credit.store import Store
+from components.credit.book.store import Store
+from components.credit.models.scorer import save
+from components.credit.release.registry import Package, promote, register, set_shadow
+from components.credit.release.signing import new_key_pair
 from pipelines.embedded import embedded_store
 
 

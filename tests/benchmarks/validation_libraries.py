@@ -36,7 +36,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from components.credit.contract import PROVENANCE, TRANSACTIONS
+from components.credit.book.contract import PROVENANCE, TRANSACTIONS
 
 FILE_ROWS, BATCH_ROWS = 1_048_576, 262_144
 AS_OF, END = "2024-06-30", "2024-07-01 05:00:00+00"

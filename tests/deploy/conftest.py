@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from components.credit.binning import Bin, Binning
-from components.credit.calibration import Calibration, Scaling
 from components.credit.dictionary import Feature
-from components.credit.registry import Package
-from components.credit.scorecard import Card
-from components.credit.scorer import Scorer, save
-from components.credit.signing import new_key_pair
+from components.credit.models.binning import Bin, Binning
+from components.credit.models.calibration import Calibration, Scaling
+from components.credit.models.card import Card
+from components.credit.models.scorer import Scorer, save
+from components.credit.release.registry import Package
+from components.credit.release.signing import new_key_pair
 
 SCALING = Scaling(points=600.0, odds=30.0, pdo=20.0)
 

@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
+from components.credit.book.store import AUDIT_BUCKET, Store
 from components.credit.errors import GateStopped, InputError, ModelRefused
 from components.credit.progress import Progress
-from components.credit.registry import champion
-from components.credit.store import AUDIT_BUCKET, Store
+from components.credit.release.registry import champion
 from components.deploy.approval import approve
 from components.deploy.promotion import roll_back
 from components.deploy.release import release

@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from components.credit.errors import ClusterError, InputError
 from components.deploy.cluster import Cluster
-from components.deploy.trouble import trouble_of
+from components.deploy.pod_diagnosis import trouble_of
 
 
 class Api:

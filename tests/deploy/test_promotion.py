@@ -5,11 +5,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from components.credit.book.store import AUDIT_BUCKET, MODEL_BUCKET, Access, Store
 from components.credit.errors import InputError, ModelRefused, StoreError
 from components.credit.progress import Progress
-from components.credit.registry import champion
-from components.credit.signing import new_key_pair
-from components.credit.store import AUDIT_BUCKET, MODEL_BUCKET, Access, Store
+from components.credit.release.registry import champion
+from components.credit.release.signing import new_key_pair
 from components.deploy.promotion import promote_run
 from components.deploy.release import release
 

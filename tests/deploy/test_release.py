@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from components.credit.book.store import Access, Store
 from components.credit.errors import InputError, ModelRefused, StoreError
 from components.credit.progress import Progress
-from components.credit.registry import champion, fetch, version_of_run
-from components.credit.store import Access, Store
+from components.credit.release.registry import champion, fetch, version_of_run
 from components.deploy.release import release
 
 Train = Callable[..., Any]

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from components.credit.signing import new_key_pair
-from components.credit.store import Access, Store
+from components.credit.book.store import Access, Store
+from components.credit.release.signing import new_key_pair
 from components.deploy.cluster import Cluster
 from images.build import build, content_tag
 from tests.e2e.kubectl import NAMESPACE, Kubectl, run, until

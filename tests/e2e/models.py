@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import xgboost
 
-from components.credit.calibration import Calibration, Scaling
 from components.credit.dictionary import Feature
-from components.credit.scorer import Scorer, save
-from components.credit.trees import Encoded, Encoder, Levels, Trees
+from components.credit.models.calibration import Calibration, Scaling
+from components.credit.models.scorer import Scorer, save
+from components.credit.models.trees.engine import Encoded, Encoder, Levels, Trees
 
 FEATURES = ("days_late", "income", "channel")
 

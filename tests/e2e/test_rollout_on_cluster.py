@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
+from components.credit.book.store import Access, Store
 from components.credit.errors import ClusterError, QuipuError
 from components.credit.progress import Progress
-from components.credit.registry import champion, fetch
-from components.credit.signing import new_key_pair
-from components.credit.store import Access, Store
+from components.credit.release.registry import champion, fetch
+from components.credit.release.signing import new_key_pair
 from components.deploy import rollout
 from components.deploy.cluster import LIVE, SLOTS, Claim, Cluster, Pointing
 from components.deploy.promotion import roll_back
 from components.deploy.release import release
-from components.deploy.shadow import request, trial_rows
+from components.deploy.trial import request, trial_rows
 from tests.e2e.conftest import overlay
 from tests.e2e.kubectl import NAMESPACE, Kubectl, say, until
 from tests.e2e.models import Candidate

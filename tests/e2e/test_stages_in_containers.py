@@ -18,11 +18,11 @@ import pytest
 import yaml
 
 from components.container import image_variable
-from components.credit.documents import read_json
+from components.credit.book.documents import read_json
+from components.credit.book.manifest import Manifest
+from components.credit.book.store import Access, Store
 from components.credit.errors import StoreError
-from components.credit.manifest import Manifest
-from components.credit.registry import champion
-from components.credit.store import Access, Store
+from components.credit.release.registry import champion
 from components.deploy.cluster import Cluster
 from pipelines.training import STAGES
 from tests.e2e.conftest import ROOT, USERS

@@ -10,16 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 import xgboost
 
-from components.credit.binning import fit_binning
-from components.credit.calibration import Calibration, Scaling
+from components.credit.book.manifest import Manifest
+from components.credit.book.store import Store
 from components.credit.config import Config
 from components.credit.dictionary import Feature
-from components.credit.manifest import Manifest
+from components.credit.models.binning import fit_binning
+from components.credit.models.calibration import Calibration, Scaling
+from components.credit.models.card import Card
+from components.credit.models.scorer import Scorer
+from components.credit.models.trees.engine import Encoded, Encoder, Trees
 from components.credit.progress import Progress
-from components.credit.scorecard import Card
-from components.credit.scorer import Scorer
-from components.credit.store import Store
-from components.credit.trees import Encoded, Encoder, Trees
 from components.evaluate.comparison import Comparison, compare
 
 LATE = Feature("peak_days_late", "number", "peak days late", "máximo de días de atraso", "loans", "late_payments")

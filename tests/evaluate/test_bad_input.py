@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.credit.binning import fit_binning, set_binning
 from components.credit.config import Config, ManualBins, Scorecard, parse_config
 from components.credit.dictionary import Feature
 from components.credit.errors import GateStopped, InputError
-from components.credit.folds import make_folds
+from components.credit.models.binning import fit_binning, set_binning
+from components.credit.models.card import Card
 from components.credit.progress import Progress
-from components.credit.samples import Training
-from components.credit.scorecard import Card
+from components.credit.training.folds import make_folds
+from components.credit.training.samples import Training
 from components.train_sklearn.scorecard import fit_card
 
 N = 1_000

@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
 
+from components.credit.book.manifest import Manifest
+from components.credit.book.store import Store
 from components.credit.config import Config, Policy
 from components.credit.dictionary import Feature
 from components.credit.errors import GateStopped, InputError
-from components.credit.manifest import Manifest
+from components.credit.models.scorer import Scorer
 from components.credit.progress import Progress
-from components.credit.scorer import Scorer
-from components.credit.store import Store
 from components.evaluate.comparison import Comparison, compare
 from components.evaluate.figures import Outcomes, figures, resampled
 

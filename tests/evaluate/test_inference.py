@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from components.credit.book.store import Store
 from components.credit.config import Config, Policy, Rejects
+from components.credit.models.card import Card
+from components.credit.models.scorer import Scorer
 from components.credit.progress import Progress
-from components.credit.scorecard import Card
-from components.credit.scorer import Scorer
-from components.credit.store import Store
 from components.evaluate.comparison import Comparison, compare
 from components.evaluate.rejects import inference
 from components.evaluate.report import page

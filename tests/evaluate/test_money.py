@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from components.credit.book.store import Store
 from components.credit.config import Config, Money, Policy, RateCap, Rule, parse_config
+from components.credit.models.scorer import Scorer
 from components.credit.progress import Progress
-from components.credit.scorer import Scorer
-from components.credit.store import Store
 from components.evaluate.approvals import approval_steps, approved, passes, rule_rows
 from components.evaluate.comparison import Comparison, compare
 from components.evaluate.figures import Outcomes

@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 
-from components.credit.cards import Cards
+from components.credit.book.manifest import Manifest
+from components.credit.book.store import Store
 from components.credit.config import Config, Rejects
-from components.credit.manifest import Manifest
+from components.credit.models.card import Card
+from components.credit.models.cards import Cards
+from components.credit.models.scorer import Scorer
 from components.credit.progress import Progress
-from components.credit.scorecard import Card
-from components.credit.scorer import Scorer
-from components.credit.store import Store
 from components.evaluate.comparison import Comparison, compare
 from components.evaluate.modelcard import markdown, model_card
 from components.evaluate.report import page

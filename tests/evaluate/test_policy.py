@@ -3,13 +3,13 @@ import datetime
 import numpy as np
 import pytest
 
+from components.credit.book.manifest import Manifest
+from components.credit.book.store import Store
 from components.credit.config import Config, Policy, Rule, parse_config
 from components.credit.errors import InputError, ModelRefused
-from components.credit.manifest import Manifest
-from components.credit.policy import in_force, policy, released_rules
+from components.credit.models.scorer import Scorer
 from components.credit.progress import Progress
-from components.credit.scorer import Scorer
-from components.credit.store import Store
+from components.credit.release.policy import in_force, policy, released_rules
 from components.evaluate.comparison import compare
 
 LENDERS = Rule("many_lenders", "bureau_lenders", 4, "too many lenders", "demasiadas entidades")

@@ -3,11 +3,11 @@ from html.parser import HTMLParser
 
 import pytest
 
+from components.credit.book.manifest import Manifest
+from components.credit.book.store import Store
 from components.credit.config import Config
-from components.credit.manifest import Manifest
+from components.credit.models.scorer import Scorer
 from components.credit.progress import Progress
-from components.credit.scorer import Scorer
-from components.credit.store import Store
 from components.evaluate.comparison import Comparison, compare
 from components.evaluate.report import FIGURES, count, number, page, share
 

@@ -5,11 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from components.credit.book.store import Store
 from components.credit.config import Config, Limits, Scorecard
 from components.credit.errors import GateStopped
+from components.credit.models.scorer import Scorer
 from components.credit.progress import Progress
-from components.credit.scorer import Scorer
-from components.credit.store import Store
 from components.evaluate.comparison import Comparison, compare
 from components.evaluate.report import number, page
 from components.evaluate.resampling import adversarial, random_split

@@ -9,7 +9,7 @@ from fairlearn.metrics import demographic_parity_ratio
 from components.credit.config import Limits
 from components.credit.drift import reference
 from components.credit.errors import GateStopped
-from components.credit.scorer import Scorer
+from components.credit.models.scorer import Scorer
 from components.evaluate.comparison import Comparison
 from components.evaluate.groups import attribute_rows, fairness_rows, refuse_unfair
 from components.evaluate.stability import calibration_rows, input_rows

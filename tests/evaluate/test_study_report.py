@@ -6,11 +6,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from components.credit.book.store import Store
 from components.credit.config import Config, Target
 from components.credit.metrics import wilson
+from components.credit.models.scorer import Scorer
 from components.credit.progress import Progress
-from components.credit.scorer import Scorer
-from components.credit.store import Store
 from components.evaluate.comparison import Comparison, compare
 from components.evaluate.modelcard import markdown, model_card
 from components.evaluate.report import count, page

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import pyarrow as pa
 
-from components.credit.contract import TABLES
+from components.credit.book.contract import TABLES
 from components.credit.features.engine import connect
 from components.credit.features.query import PRICED, application_schema, check_currencies, dictionary, query, tables
 from components.credit.features.recipe import Recipe

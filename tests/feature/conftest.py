@@ -7,7 +7,7 @@ import pytest
 from components.credit.config import Target
 from components.credit.features.engine import connect
 from components.credit.features.recipe import Recipe
-from components.credit.target import label_query
+from components.feature.target import label_query
 from tests.feature.batch import Batch
 from tests.feature.histories import PERU, Row, Rows, arrow
 

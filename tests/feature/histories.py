@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from components.credit.contract import TABLES
+from components.credit.book.contract import TABLES
 from components.credit.features.engine import connect
 from components.credit.features.query import application_schema, query, tables
 from components.credit.features.recipe import Recipe

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from components.credit.contract import ATTRIBUTE_PREFIX
+from components.credit.book.contract import ATTRIBUTE_PREFIX
+from components.credit.book.mapping import Attribute, Rate
 from components.credit.errors import InputError
 from components.credit.features.query import SOURCES, dictionary
 from components.credit.features.recipe import Recipe
-from components.credit.mapping import Attribute, Rate
 from tests.feature.batch import Batch
 from tests.feature.histories import PERU, Row, Rows, arrow, batch, instalment, row
 

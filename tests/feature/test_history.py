@@ -13,13 +13,14 @@ import sqlglot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.credit.contract import TABLES, TIME, Field
+from components.credit.book.contract import TABLES, TIME, Field
+from components.credit.book.mapping import Attribute, Rate
 from components.credit.errors import ModelRefused
-from components.credit.features.expressions import Expressions
-from components.credit.features.history import History, local_days
+from components.credit.features.moments import local_days
+from components.credit.features.onerow.expressions import Expressions
+from components.credit.features.onerow.history import History
 from components.credit.features.query import application_schema, dictionary, tables
 from components.credit.features.recipe import Recipe
-from components.credit.mapping import Attribute, Rate
 from tests.feature.histories import PERU, Row, Rows, batch, columns
 
 DAY = datetime.timedelta(days=1)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from components.credit.contract import TABLES
+from components.credit.book.contract import TABLES
 from components.credit.features.query import dictionary
 from tests.feature.batch import Batch
 from tests.feature.histories import PERU, Row, Rows, arrow, batch, instalment, moment, row

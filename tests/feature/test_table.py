@@ -11,15 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from components.credit.book.manifest import Manifest, decode
+from components.credit.book.mapping import Mapping, parse_mapping
+from components.credit.book.store import DATA_BUCKET, Store
 from components.credit.config import Config, Limits, Target
 from components.credit.config import Split as Splitting
 from components.credit.dictionary import Feature
 from components.credit.errors import GateStopped, InputError
 from components.credit.features.recipe import Recipe, recipe_of
-from components.credit.manifest import Manifest, decode
-from components.credit.mapping import Mapping, parse_mapping
 from components.credit.progress import Progress
-from components.credit.store import DATA_BUCKET, Store
 from components.feature.table import build
 from tests.feature.batch import Batch
 from tests.feature.histories import Rows, arrow, instalment, row

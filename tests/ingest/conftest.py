@@ -10,11 +10,11 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from components.credit.book.manifest import Manifest
+from components.credit.book.mapping import Mapping, parse_mapping
+from components.credit.book.store import Store
 from components.credit.config import Config
-from components.credit.manifest import Manifest
-from components.credit.mapping import Mapping, parse_mapping
 from components.credit.progress import Progress
-from components.credit.store import Store
 from components.ingest.conversion import database
 from components.ingest.landing import ingest
 

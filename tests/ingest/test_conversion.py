@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.credit.contract import TABLES
-from components.credit.mapping import Attribute, Column, Defaults, Mapping, Source, TableSource
+from components.credit.book.contract import TABLES
+from components.credit.book.mapping import Attribute, Column, Defaults, Mapping, Source, TableSource
 from components.ingest.conversion import conversion, convert
 from components.ingest.rows import Batch
 

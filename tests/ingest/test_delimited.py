@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.credit.book.mapping import Layout
 from components.credit.errors import InputError
-from components.credit.mapping import Layout
 from components.credit.progress import Progress
 from components.ingest.delimited import check_delimited, read_delimited
 

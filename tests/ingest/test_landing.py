@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from components.credit.book.contract import APPLICATIONS, PROVENANCE
+from components.credit.book.mapping import parse_mapping
+from components.credit.book.store import DATA_BUCKET, LANDING_BUCKET, Store
 from components.credit.config import Config
-from components.credit.contract import APPLICATIONS, PROVENANCE
 from components.credit.errors import InputError, QuipuError, StoreError
-from components.credit.mapping import parse_mapping
 from components.credit.progress import Progress
-from components.credit.store import DATA_BUCKET, LANDING_BUCKET, Store
 from components.ingest.landing import ingest
 from pipelines.embedded import embedded_store
 from tests.ingest.conftest import HEADER, LENDER, Ingest

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.credit.book.mapping import Column
 from components.credit.errors import InputError
-from components.credit.mapping import Column
 from components.ingest.pseudonyms import partition_of, pseudonym_key, pseudonyms, tokens
 
 KEY = b"0123456789abcdef0123456789abcdef"

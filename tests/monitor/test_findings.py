@@ -12,16 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from components.credit.binning import Bin, Binning
-from components.credit.calibration import Calibration, Scaling, sigmoid
+from components.credit.book.store import Store
 from components.credit.config import Config, Rule
 from components.credit.dictionary import Feature
 from components.credit.drift import reference, reference_of
 from components.credit.errors import InputError
+from components.credit.models.binning import Bin, Binning
+from components.credit.models.calibration import Calibration, Scaling, sigmoid
+from components.credit.models.card import Card
+from components.credit.models.scorer import Scorer
 from components.credit.progress import Progress
-from components.credit.scorecard import Card
-from components.credit.scorer import Scorer
-from components.credit.store import Store
 from components.monitor.findings import Findings, expected_figures, find
 from components.monitor.recent import look
 from components.monitor.report import figures, page

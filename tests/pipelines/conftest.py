@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from components.credit.store import LANDING_BUCKET, Store
+from components.credit.book.store import LANDING_BUCKET, Store
 from pipelines.embedded import embedded_store
 from pipelines.keys import key_environment
 from pipelines.processes import running_pipeline

@@ -15,14 +15,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from components.credit.features.history import History
-from components.credit.manifest import Manifest
-from components.credit.scorer import load
-from components.credit.store import Store, read_manifest
+from components.credit.book.manifest import Manifest
+from components.credit.book.store import Store, read_manifest
+from components.credit.features.onerow.history import History
+from components.credit.models.scorer import load
 from components.score.batch import score_batch
-from components.score.model import Model, load_champion
-from components.score.requests import Request
-from components.score.routes import answer
+from components.scorer.http.routes import answer
+from components.scorer.model import Model, load_champion
+from components.scorer.requests import Request
 from pipelines.embedded import embedded_store
 from pipelines.example import plain
 

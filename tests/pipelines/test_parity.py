@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from components.credit.store import Store
+from components.credit.book.store import Store
 from pipelines.embedded import embedded_store
 from tests.pipelines.conftest import Outcome
 from tests.pipelines.parity import FAMILIES, compare

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.credit.store import DATA_BUCKET, read_manifest
+from components.credit.book.store import DATA_BUCKET, read_manifest
 from tests.pipelines.conftest import Outcome, after
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from components.credit.book.contract import TABLES
+from components.credit.book.documents import read_mapping
+from components.credit.book.store import Store
 from components.credit.config import Config
-from components.credit.contract import TABLES
-from components.credit.documents import read_mapping
 from components.credit.progress import Progress
-from components.credit.store import Store
 from components.ingest.landing import ingest
 from components.validate.quarantine import validate
 from tests.portfolio.conftest import AS_OF, Generate

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from components.credit.book.contract import PROVENANCE, TABLES
+from components.credit.book.manifest import Manifest
+from components.credit.book.mapping import Mapping as LenderMapping
+from components.credit.book.store import Store
 from components.credit.config import Config, Limits
-from components.credit.contract import PROVENANCE, TABLES
-from components.credit.manifest import Manifest
-from components.credit.mapping import Mapping as LenderMapping
 from components.credit.progress import Progress
-from components.credit.store import Store
 from components.validate.quarantine import Checked, validate
 
 AS_OF = "2024-06-30"

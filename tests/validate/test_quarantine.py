@@ -9,11 +9,11 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from components.credit.contract import HISTORY, TABLES
+from components.credit.book.contract import HISTORY, TABLES
+from components.credit.book.manifest import Manifest
+from components.credit.book.mapping import Attribute, Mapping, TableSource
+from components.credit.book.store import DATA_BUCKET, Store
 from components.credit.errors import GateStopped, StoreError
-from components.credit.manifest import Manifest
-from components.credit.mapping import Attribute, Mapping, TableSource
-from components.credit.store import DATA_BUCKET, Store
 from components.validate.quarantine import Checked
 
 Row = dict[str, Any]

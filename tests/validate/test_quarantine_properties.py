@@ -11,8 +11,8 @@ import pyarrow as pa
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from components.credit.contract import TABLES, Field, Table
-from components.credit.manifest import Manifest
+from components.credit.book.contract import TABLES, Field, Table
+from components.credit.book.manifest import Manifest
 from components.validate.quarantine import Checked
 
 Row = dict[str, Any]

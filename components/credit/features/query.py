@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from components.credit.contract import ATTRIBUTE_PREFIX, CATEGORY, MONEY, TABLES
+from components.credit.book.contract import ATTRIBUTE_PREFIX, CATEGORY, MONEY, TABLES
+from components.credit.book.mapping import Attribute
 from components.credit.dictionary import Feature
 from components.credit.errors import InputError
 from components.credit.features.applications import APPLICATIONS
@@ -23,7 +24,6 @@ from components.credit.features.loans import LOANS
 from components.credit.features.recipe import Recipe
 from components.credit.features.repayments import REPAYMENTS
 from components.credit.features.transactions import TRANSACTIONS
-from components.credit.mapping import Attribute
 
 _TYPES = {"number": "DOUBLE", "category": "VARCHAR"}
 

@@ -2,8 +2,8 @@
 
 from msgspec import Struct
 
-from components.credit.contract import ATTRIBUTE_PREFIX, HISTORY
-from components.credit.mapping import Attribute, Mapping, Rate
+from components.credit.book.contract import ATTRIBUTE_PREFIX, HISTORY
+from components.credit.book.mapping import Attribute, Mapping, Rate
 
 
 class Recipe(Struct, frozen=True, forbid_unknown_fields=True):

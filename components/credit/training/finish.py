@@ -1,0 +1,120 @@
+"""From a trained engine to a scorer: what the training of each family ends with."""
+
+from dataclasses import dataclass, replace
+
+import msgspec
+import numpy as np
+
+from components.credit.book.manifest import Manifest
+from components.credit.config import Config, Scorecard
+from components.credit.dictionary import Feature
+from components.credit.drift import reference
+from components.credit.models.binning import fit_binning
+from components.credit.models.calibration import Calibration, Floats, Integers, Scaling, cut, fit_calibration, sigmoid
+from components.credit.models.card import Card
+from components.credit.models.cards import Cards
+from components.credit.models.scorer import Family, Scorer
+from components.credit.models.trees.engine import Trees
+from components.credit.training.folds import Folds
+from components.credit.training.samples import Training
+
+# TreeSHAP of a forest takes milliseconds a row, and a mean needs no more rows.
+_REFERENCE_ROWS = 300
+
+
+@dataclass(frozen=True)
+class Trained:
+    """An engine trained on all rows.
+
+    Args:
+        family: Its family.
+        engine: The engine.
+        features: Its inputs, in order.
+        calibration: Its calibration.
+        out_of_fold: Calibrated log-odds of bad by engines that had not seen the row, NaN where no fold tested it.
+        report: How the engine was found.
+    """
+
+    family: Family
+    engine: Card | Cards | Trees
+    features: list[Feature]
+    calibration: Calibration
+    out_of_fold: Floats
+    report: dict[str, object]
+
+
+def scale(settings: Scorecard) -> Scaling:
+    """The configured scale of points."""
+    return Scaling(float(settings.points), float(settings.odds), float(settings.pdo))
+
+
+def calibrated(log_odds: Floats, bad: Integers, shift: float) -> tuple[Calibration, Floats]:
+    """Platt's calibration of out-of-fold log-odds, and what they become by it.
+
+    Args:
+        log_odds: Of each training row, NaN where no fold tested it.
+        bad: 0 or 1, of each training row.
+        shift: ``Training.shift``, added to the intercept.
+    """
+    tested = ~np.isnan(log_odds)
+    fitted = fit_calibration(log_odds[tested], bad[tested])
+    calibration = Calibration(fitted.slope, fitted.intercept + shift)
+    return calibration, calibration.intercept + calibration.slope * log_odds
+
+
+def finish(trained: Trained, training: Training, folds: Folds, config: Config, features: Manifest) -> Scorer:
+    """The scorer of an engine: with its cut-off and bands from the folds, its reference and its training report.
+
+    Bands A, B and C part the approved share into thirds, D and E the declined share into halves.
+    """
+    scaling = scale(config.scorecard)
+    tested = ~np.isnan(trained.out_of_fold)
+    share = config.policy.approval_share
+    shares = (share / 3, share * 2 / 3, share, share + (1 - share) / 2)
+    bands = cut(sigmoid(trained.out_of_fold[tested]), shares, scaling)
+    seen = reference(scaling.whole_points(trained.out_of_fold[tested]), trained.features, training.columns)
+    report: dict[str, object] = {
+        "rows": len(training.bad),
+        "rows_available": training.available,
+        "bads": int(training.bad.sum()),
+        "dataset": features.sha256,
+        "seed": config.seed,
+        "reference": msgspec.to_builtins(seen),
+        **folds.figures(trained.out_of_fold, training.bad),
+        **trained.report,
+    }
+    if not isinstance(trained.engine, Card):  # which has bins itself
+        report["bins"] = _bins(trained.features, training, config)
+    recipe = features.notes.get("recipe")
+    scorer = Scorer(
+        trained.family,
+        tuple(trained.features),
+        trained.engine,
+        trained.calibration,
+        scaling,
+        bands[2],
+        bands,
+        {},
+        report,
+        recipe if isinstance(recipe, dict) else None,
+    )
+    return replace(scorer, reference=_reference(scorer, training, config.seed))
+
+
+def _bins(features: list[Feature], training: Training, config: Config) -> object:
+    """Bins of each feature with their rows in training: what a scorer compares the distribution of its own with."""
+    most, least = config.scorecard.bins, config.scorecard.least_bin_share
+    return msgspec.to_builtins(
+        [fit_binning(feature, training.columns[feature.name], training.bad, most, least) for feature in features]
+    )
+
+
+def _reference(scorer: Scorer, training: Training, seed: int) -> dict[str, float]:
+    """Mean contribution of each feature over the training rows that the scorer approves; over all where it approves
+    none."""
+    approved = np.flatnonzero(scorer.probability(training.columns) <= scorer.cutoff)
+    rows = approved if len(approved) else np.arange(len(training.bad))
+    if len(rows) > _REFERENCE_ROWS:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, _REFERENCE_ROWS, replace=False))
+    means = scorer.contributions(training.columns.iloc[rows]).mean(axis=0)
+    return {feature.name: float(mean) for feature, mean in zip(scorer.features, means, strict=True)}

@@ -1,0 +1,144 @@
+"""``python -m components.scorer.decisions.shipping FOLDER``: what waits in a spool goes to the audit bucket as Parquet.
+
+It is a process of its own, started by the scorer and soon gone, since making Parquet would hold up requests by
+milliseconds and takes memory. A segment that somebody still writes is locked and left alone. One that was shipped is
+removed afterwards; its key follows from its content, so that shipping it again after a crash changes nothing.
+
+```
+quipu-audit/decisions/day=YYYY-MM-DD/<first>-<last>-<12 hex of the SHA-256 of its lines>.parquet
+```
+
+``first`` and ``last`` are the times of its decisions, milliseconds since 1970 in 12 hex digits; the day, in UTC, is
+that of the first.
+"""
+
+import datetime
+import hashlib
+import io
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+
+from components.credit.book.store import AUDIT_BUCKET, Store, access_from_environment
+from components.credit.errors import QuipuError
+from components.credit.import_guard import block_imports
+from components.scorer.decisions.record import Decision, read_lines
+from components.scorer.decisions.spool import claimed, segments
+
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("row", pa.int32(), nullable=False),
+        pa.field("at", pa.timestamp("us", "UTC"), nullable=False),
+        pa.field("decided_at", pa.timestamp("us", "UTC")),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("request", pa.string(), nullable=False),
+        pa.field("actor", pa.string(), nullable=False),
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("run", pa.string()),
+        pa.field("inputs", pa.string(), nullable=False),
+        pa.field("application", pa.string()),
+        pa.field("probability", pa.float64(), nullable=False),
+        pa.field("points", pa.int64(), nullable=False),
+        pa.field("reasons", pa.list_(pa.string()), nullable=False),
+        pa.field("band", pa.string()),
+        pa.field("proposal", pa.string()),
+        pa.field("rules", pa.list_(pa.string()), nullable=False),
+        pa.field("person_decides", pa.bool_(), nullable=False),
+        pa.field("latency_us", pa.int64(), nullable=False),
+    ]
+)
+_PREFIX = "decisions"
+
+
+def ship(folder: Path, store: Store) -> int:
+    """Ship the segments of a folder that nobody writes any more.
+
+    Returns:
+        How many lines were damaged; a segment with such lines stays beside, with the ending ``.damaged``.
+
+    Raises:
+        StoreError: The store is away or refuses; what was not shipped stays in the spool.
+    """
+    damaged = 0
+    for path in segments(folder):
+        with claimed(path) as free:
+            if not free:
+                continue
+            lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last was never acknowledged
+            found = list(read_lines(lines))
+            kept = [decision for decision in found if decision is not None]
+            if kept:
+                store.write_once(AUDIT_BUCKET, _key(kept, b"\n".join(lines)), parquet_of(kept))
+            if len(kept) < len(found):
+                damaged += len(found) - len(kept)
+                path.rename(path.with_suffix(".damaged"))
+            else:
+                path.unlink()
+    return damaged
+
+
+def parquet_of(decisions: list[Decision]) -> bytes:
+    """Decisions as Parquet of ``SCHEMA``."""
+    from pyarrow.parquet import write_table
+
+    rows = [(decision, row) for decision in decisions for row in range(len(decision.probability))]
+    columns = {
+        "id": [decision.id for decision, _ in rows],
+        "row": [row for _, row in rows],
+        "at": [decision.at for decision, _ in rows],
+        "probability": [decision.probability[row] for decision, row in rows],
+        "points": [decision.points[row] for decision, row in rows],
+        "reasons": [decision.reasons[row] if decision.reasons else [] for decision, row in rows],
+    }
+    for name in ("kind", "request", "actor", "model", "inputs", "rules", "person_decides", "latency_us"):
+        columns[name] = [getattr(decision, name) for decision, _ in rows]
+    for name in ("decided_at", "run", "application", "band", "proposal"):
+        columns[name] = [getattr(decision, name) or None for decision, _ in rows]
+    table = pa.table([pa.array(columns[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
+    written = io.BytesIO()
+    write_table(table, written, compression="zstd")
+    return written.getvalue()
+
+
+def _key(decisions: list[Decision], lines: bytes) -> str:
+    times = [decision.at for decision in decisions]
+    day = datetime.datetime.fromtimestamp(min(times) / 1e6, datetime.UTC).date()
+    span = f"{min(times) // 1000:012x}-{max(times) // 1000:012x}"
+    return f"{_PREFIX}/day={day}/{span}-{hashlib.sha256(lines).hexdigest()[:12]}.parquet"
+
+
+def keys_that_may_hold(milliseconds: int, store: Store) -> list[str]:
+    """Keys of the decision log that may hold a decision of this time, milliseconds since 1970.
+
+    Raises:
+        StoreError: The store is away or refuses.
+    """
+    day = datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.UTC).date()
+    sought, found = f"{milliseconds:012x}", []
+    for each in (day - datetime.timedelta(days=1), day):  # a segment may have begun before midnight
+        for key in store.keys(AUDIT_BUCKET, f"{_PREFIX}/day={each}/"):
+            first, _, rest = key.rpartition("/")[2].partition("-")
+            if first <= sought <= rest.partition("-")[0]:
+                found.append(key)
+    return found
+
+
+def main() -> None:
+    """Ship the spool that the argument names; a problem is one sentence on standard error and exit code 1."""
+    block_imports()
+    os.nice(5)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the scorer
+    try:
+        damaged = ship(Path(sys.argv[1]), Store(access_from_environment()))
+    except QuipuError as error:
+        sys.exit(str(error))
+    if damaged:
+        sys.exit(f"{damaged} lines of the spool {sys.argv[1]} are damaged; see its files that end in .damaged.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,331 @@
+"""The document of one application with its raw history, as ``POST /v1/score`` takes it, and its columns.
+
+A document holds rows of the data contract as JSON. What one application implies is not in it, or may be left out:
+``borrower_id`` (there is one borrower), ``known_at`` (as ``event_time``), ``currency`` (the lender's), ``decided_at``
+(now), identifiers that nothing refers to. Outcomes are not in it, since they are not known yet. What is decided about
+must be in it: an amount and a term or, where the lender delivers ready attributes instead of history, one of these.
+"""
+
+import datetime
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, NoReturn
+
+import msgspec
+import pyarrow as pa
+from msgspec import Meta, defstruct
+from msgspec.structs import astuple
+
+from components.credit.book.contract import (
+    ATTRIBUTE_PREFIX,
+    COUNT,
+    DAY,
+    DECIDED_ABOUT,
+    FLAG,
+    HISTORY,
+    MONEY,
+    TABLES,
+    TIME,
+    Field,
+)
+from components.credit.errors import InputError, nearest
+from components.credit.features.moments import DAY_US, EPOCH, FIRST_YEAR, LAST_YEAR, all_microseconds, microseconds
+from components.credit.features.recipe import Recipe
+from components.scorer.decoding import decoded
+
+_NOT_GIVEN = ("borrower_id",)
+_NOT_KNOWN = {"applications": ("decision", "loan_id", "outcome", "outcome_known_at")}
+_IMPLIED = {
+    "applications": ("application_id", "event_time", "known_at", "decided_at", "currency"),
+    "borrowers": ("event_time", "known_at"),
+    "loans": ("known_at", "currency"),
+    "repayments": ("repayment_id", "known_at", "currency"),
+    "bureau": ("known_at", "currency"),
+    "transactions": ("transaction_id", "known_at", "currency"),
+}
+_DIGITS = 16  # of decimal(18, 2) before the point
+_AMOUNT = rf"-?[0-9]{{1,{_DIGITS}}}(\.[0-9]{{1,2}})?"  # as text
+_WHOLE_DOUBLES = 10**15  # hundredths; a double tells those below from each other
+_AHEAD = datetime.timedelta(days=1)  # of the clock here that a decision may be: clocks and zones differ
+_THIS = "this application"  # where it has no identifier; a loan without one did not come of it
+_EPOCH_DAY = EPOCH.toordinal()
+# The first day that has a meaning, and the one after the last; of times, in UTC.
+_FIRST_DAY, _END_DAY = (datetime.date(year, 1, 1).toordinal() - _EPOCH_DAY for year in (FIRST_YEAR, LAST_YEAR + 1))
+
+
+def _fields(table: str) -> Iterator[Field]:
+    """The columns of a table that a document may hold."""
+    left_out = (*_NOT_GIVEN, *_NOT_KNOWN.get(table, ()))
+    return (field for field in TABLES[table].fields if field.name not in left_out)
+
+
+def _type(field: Field) -> Any:
+    """The type of a column in JSON, with the contract's bounds (those of money are checked later)."""
+    shown = Meta(description=f"{field.description}{f' Unit: {field.unit}.' if field.unit else ''}")
+    if field.allowed:
+        return Annotated[Literal[field.allowed], shown]
+    if field.type == MONEY:
+        return Annotated[int | float | Annotated[str, Meta(extra_json_schema={"pattern": f"^{_AMOUNT}$"})], shown]
+    if field.type == TIME:
+        return Annotated[datetime.datetime, shown, Meta(tz=True)]
+    if field.type == DAY:
+        return Annotated[datetime.date, shown]
+    if field.type == FLAG:
+        return Annotated[bool, shown]
+    if field.type == COUNT:
+        least, most = field.minimum, field.maximum
+        bounds = Meta(ge=-(2**31) if least is None else int(least), le=2**31 - 1 if most is None else int(most))
+        return Annotated[int, shown, bounds]
+    if field.type == pa.float64():
+        return Annotated[float, shown, Meta(ge=field.minimum, le=field.maximum)]
+    return Annotated[str, shown, Meta(max_length=200)]
+
+
+def _row(table: str, name: str) -> Any:
+    """The type of a table's rows in a document."""
+    fields: list[Any] = [
+        (field.name, _type(field))
+        if field.required and field.name not in _IMPLIED[table]
+        else (field.name, _type(field) | None, None)
+        for field in _fields(table)
+    ]
+    return defstruct(
+        name,
+        fields,
+        kw_only=True,
+        frozen=True,
+        forbid_unknown_fields=True,
+        module=__name__,
+        namespace={"__doc__": TABLES[table].description},
+    )
+
+
+Application = _row("applications", "Application")
+Document: Any = defstruct(
+    "ApplicationDocument",
+    [
+        ("application", Application),
+        ("borrower", _row("borrowers", "Borrower") | None, None),
+        ("loans", list[_row("loans", "Loan")], msgspec.field(default_factory=list)),  # type: ignore[misc]
+        ("repayments", list[_row("repayments", "Repayment")], msgspec.field(default_factory=list)),  # type: ignore[misc]
+        ("bureau", list[_row("bureau", "BureauMonth")], msgspec.field(default_factory=list)),  # type: ignore[misc]
+        ("transactions", list[_row("transactions", "Transaction")], msgspec.field(default_factory=list)),  # type: ignore[misc]
+        ("attributes", dict[str, float | str | None], msgspec.field(default_factory=dict)),
+    ],
+    kw_only=True,
+    frozen=True,
+    forbid_unknown_fields=True,
+    module=__name__,
+    namespace={"__doc__": "One application with its raw history; a section left out has no rows."},
+)
+_DOCUMENT: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Document)
+
+
+def read_document(body: bytes | msgspec.Raw) -> Any:
+    """The document in a body.
+
+    Raises:
+        InputError: It does not fit; the sentence names the place.
+    """
+    return decoded(body, _DOCUMENT, "The application")
+
+
+def decision_time(document: Any) -> datetime.datetime:
+    """When the application is decided: as given, else now. An earlier time is for checking what was decided then; the
+    decision log keeps it beside the time of the request.
+
+    Raises:
+        InputError: It lies ahead by more than a day.
+    """
+    now = datetime.datetime.now(datetime.UTC)
+    given: datetime.datetime | None = document.application.decided_at
+    if given is not None and given > now + _AHEAD:
+        raise InputError("application.decided_at lies ahead by more than a day; leave it out to decide now.")
+    return given or now
+
+
+def columns_of(document: Any, recipe: Recipe, decided_at: datetime.datetime) -> dict[str, dict[str, list[Any]]]:
+    """The document's rows by table and column, as the features take them: days as numbers since 1970, times as
+    microseconds since 1970, amounts in hundredths.
+
+    Raises:
+        InputError: There is nothing to decide about, a row contradicts another, or an amount or a date has no meaning.
+    """
+    application = document.application
+    _check_decidable(document, recipe)
+    moment = microseconds(decided_at)
+    found = {
+        "applications": _columns(
+            "applications",
+            "application",
+            [application],
+            {"application_id": _THIS, "currency": recipe.currency, "decided_at": moment, "event_time": moment},
+        )
+    }
+    found["applications"].update(_attributes(document.attributes, recipe))
+    if document.borrower is not None:
+        for name in ("birth_month", "business_since"):
+            value = getattr(document.borrower, name)
+            if value is not None and value > decided_at.date():
+                raise InputError(f"borrower.{name} lies after the decision; give a day before it.")
+    borrowers = [] if document.borrower is None else [document.borrower]
+    found["borrowers"] = _columns("borrowers", "borrower", borrowers, {"event_time": moment})
+    for section in HISTORY:
+        rows = getattr(document, section)
+        found[section] = _columns(section, section, rows, {"currency": recipe.currency})
+        _check_keys(section, found[section])
+    loans = set(found["loans"]["loan_id"])
+    for place, loan in enumerate(found["repayments"]["loan_id"]):
+        if loan not in loans:
+            raise InputError(f"repayments[{place}] names a loan that is not among the loans; give that loan too.")
+    return found
+
+
+def _check_decidable(document: Any, recipe: Recipe) -> None:
+    """Refuse an application that does not say what is decided about."""
+    if recipe.by_attributes:
+        if all(value is None for value in document.attributes.values()):
+            raise InputError(
+                f"attributes is missing; this lender's applications are decided by them, such as "
+                f"'{min(recipe.attributes)}'."
+            )
+        return
+    for name in DECIDED_ABOUT:
+        if getattr(document.application, name) is None:
+            raise InputError(f"application.{name} is missing; a credit is decided by its amount and its term.")
+
+
+def _columns(table: str, section: str, rows: Sequence[Any], implied: Mapping[str, object]) -> dict[str, list[Any]]:
+    """The columns of some rows, with what they imply; ``section`` is their name in the document."""
+    filled: dict[str, list[Any]] = {}
+    implied = {"borrower_id": "borrower", **implied}
+    given = list(zip(*map(astuple, rows), strict=True))
+    for field, place, optional, exact in _READ[table]:
+        name = field.name
+        values = [None] * len(rows) if place is None or not rows else list(given[place])
+        missing = values.count(None) if optional else 0
+        if exact is not None and missing < len(rows):
+            values = exact(section, field, values)
+        if missing and (name == "known_at" or name in implied):
+            usual = filled["event_time"] if name == "known_at" else [implied[name]] * len(rows)
+            if missing == len(rows):
+                values = usual
+            else:
+                values = [other if value is None else value for value, other in zip(values, usual, strict=True)]
+        filled[name] = values
+    return filled
+
+
+def _refuse(section: str, place: int, field: Field, meant: str) -> NoReturn:
+    row = f"{section}[{place}]" if section in HISTORY else section
+    raise InputError(f"{row}.{field.name} is not {meant}.")
+
+
+def _hundredths(section: str, field: Field, values: list[Any]) -> list[int | None]:
+    """Amounts in hundredths."""
+    try:  # nearly always all are given as numbers; a double has one amount nearest to it, and is that or is refused
+        found = [round(value * 100) for value in values]
+        if [each / 100 for each in found] == values and (
+            not found or (max(found) < _WHOLE_DOUBLES and min(found) >= _least(field))
+        ):
+            return found
+    except (TypeError, OverflowError, ValueError):
+        pass
+    return [None if value is None else _amount(section, place, field, value) for place, value in enumerate(values)]
+
+
+def _amount(section: str, place: int, field: Field, value: float | str) -> int:
+    """One amount in hundredths."""
+    meant = "an amount with two decimals within the bounds of the contract"
+    if isinstance(value, str):
+        fits = re.fullmatch(_AMOUNT, value) is not None
+        whole, _, cents = value.partition(".")
+        found = int(whole + cents.ljust(2, "0")) if fits else 0
+    elif isinstance(value, int):
+        fits = abs(value) < 10**_DIGITS
+        found = value * 100
+    else:
+        found = round(value * 100) if abs(value) < _WHOLE_DOUBLES else 0
+        fits = found / 100 == value and abs(found) < _WHOLE_DOUBLES
+    if not fits or found < _least(field):
+        _refuse(section, place, field, meant)
+    return found
+
+
+def _least(field: Field) -> int:
+    """Least amount allowed, in hundredths."""
+    return -(10 ** (_DIGITS + 2)) if field.minimum is None else round(field.minimum * 100)
+
+
+def _moments(section: str, field: Field, values: list[datetime.datetime | None]) -> list[int | None]:
+    """Times in microseconds since 1970."""
+    found = all_microseconds(values)
+    _check_span(section, field, found, _FIRST_DAY * DAY_US, _END_DAY * DAY_US, "a time")
+    return found
+
+
+def _days(section: str, field: Field, values: list[datetime.date | None]) -> list[int | None]:
+    """Days as numbers since 1970."""
+    found = [None if value is None else value.toordinal() - _EPOCH_DAY for value in values]
+    _check_span(section, field, found, _FIRST_DAY, _END_DAY, "a day")
+    return found
+
+
+def _check_span(section: str, field: Field, found: list[int | None], first: int, end: int, what: str) -> None:
+    """Refuse a moment outside the years that have a meaning here; some of them is known."""
+    known = [each for each in found if each is not None]
+    if min(known) < first or max(known) >= end:
+        place = next(place for place, each in enumerate(found) if each is not None and not first <= each < end)
+        _refuse(section, place, field, f"{what} from {FIRST_YEAR} to {LAST_YEAR}")
+
+
+_EXACT: dict[pa.DataType, Callable[[str, Field, list[Any]], list[Any]]] = {
+    MONEY: _hundredths,
+    TIME: _moments,
+    DAY: _days,
+}
+# Of each table, its columns with their place in a row of the document, whether that may be empty, and what makes them
+# exact.
+_READ = {
+    name: [
+        (
+            field,
+            places.index(field.name) if field.name in places else None,
+            not field.required or field.name in (*_IMPLIED[name], *_NOT_GIVEN),
+            _EXACT.get(field.type),
+        )
+        for field in table.fields
+    ]
+    for name, table in TABLES.items()
+    for places in [[field.name for field in _fields(name)]]
+}
+
+
+def _attributes(given: Mapping[str, float | str | None], recipe: Recipe) -> dict[str, list[float | str | None]]:
+    """The ready attributes as columns of one row; null where not given."""
+    for name in given:
+        if name not in recipe.attributes:
+            raise InputError(f"The lender has no attribute '{name}'{nearest(name, recipe.attributes) or '.'}")
+    columns: dict[str, list[float | str | None]] = {}
+    for name, attribute in recipe.attributes.items():
+        value = given.get(name)
+        if value is not None and isinstance(value, str) != (attribute.type == "category"):
+            raise InputError(f"attributes.{name} is a {attribute.type}; give a {_JSON[attribute.type]} or null.")
+        columns[ATTRIBUTE_PREFIX + name] = [value]
+    return columns
+
+
+_JSON = {"category": "string", "number": "number"}
+
+
+def _check_keys(section: str, columns: Mapping[str, list[Any]]) -> None:
+    """Refuse a row that is there twice, by the key of its table as far as the document gives it."""
+    (name,) = [name for name in TABLES[section].key if name not in _NOT_GIVEN]
+    given = [value for value in columns[name] if value is not None]
+    if len(set(given)) == len(given):
+        return
+    seen = set()
+    for place, value in enumerate(columns[name]):
+        if value is not None and value in seen:
+            raise InputError(f"{section}[{place}] is there twice (by {name}); give it once.")
+        seen.add(value)
