@@ -1,4 +1,4 @@
-"""Whether what a model sees still looks like what it learnt from: stability of its score (PSI) and of each input (CSI).
+"""Whether the rows that a model scores still look like those it learnt from: stability of score (PSI) and inputs (CSI).
 
 Both are the same index over the shares of rows in bins. What is called stable depends on how many rows there are, so
 that a small sample alone never gives an alarm.
@@ -35,7 +35,7 @@ class Shift:
 
 
 class Distribution(Struct, frozen=True, forbid_unknown_fields=True):
-    """How the values of one column were spread over bins.
+    """Distribution of one column over bins.
 
     Args:
         name: Name of the column.
@@ -53,24 +53,24 @@ class Distribution(Struct, frozen=True, forbid_unknown_fields=True):
         """Rows of a column by these bins, shape (bins,)."""
         if self.categories is None:
             values = numbers(column)
-            places = np.searchsorted(self.edges, values) + 1
-            places[np.isnan(values)] = 0
+            bins = np.searchsorted(self.edges, values) + 1
+            bins[np.isnan(values)] = 0
         else:
-            known = {category: place for place, category in enumerate(self.categories, start=1)}
+            known = {category: bin for bin, category in enumerate(self.categories, start=1)}
             other = len(self.categories) + 1
-            places = np.array([known.get(value, other) if isinstance(value, str) else 0 for value in column], np.int64)
-        return np.bincount(places, minlength=len(self.counts)).astype(np.float64)
+            bins = np.array([known.get(value, other) if isinstance(value, str) else 0 for value in column], np.int64)
+        return np.bincount(bins, minlength=len(self.counts)).astype(np.float64)
 
 
 class Reference(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a model's training looked like: its out-of-fold points, and each of its inputs."""
+    """Distributions in training: of the out-of-fold points, and of each input."""
 
     points: Distribution
     features: list[Distribution]
 
 
-def reference(points: ArrayLike, features: Sequence[Feature], columns: Columns) -> Reference:
-    """The distributions of a training set.
+def training_reference(points: ArrayLike, features: Sequence[Feature], columns: Columns) -> Reference:
+    """The distributions of a training sample.
 
     Args:
         points: (n,) Points by engines that had not seen the row.
@@ -90,8 +90,8 @@ def reference(points: ArrayLike, features: Sequence[Feature], columns: Columns) 
 
 def reference_of(training: dict[str, object]) -> Reference | None:
     """The reference that a model's training report holds; None where it holds none."""
-    found = training.get("reference")
-    return None if found is None else msgspec.convert(found, Reference)
+    content = training.get("reference")
+    return None if content is None else msgspec.convert(content, Reference)
 
 
 def quantile_edges(values: ArrayLike, bins: int) -> Array:
@@ -116,7 +116,7 @@ def psi(expected: ArrayLike, actual: ArrayLike, confidence: float) -> Shift:
         actual: (bins,) Rows of the other sample by bin.
         confidence: Confidence of the critical value.
     """
-    from scipy.special import chdtri  # what only scores never needs it, and 50 MB of memory go with it
+    from scipy.special import chdtri  # a process that only scores never needs it, nor its 50 MB
 
     first, second = np.asarray(expected, float), np.asarray(actual, float)
     used = first + second > 0
@@ -143,8 +143,8 @@ def _of_numbers(name: str, values: Array) -> Distribution:
 
 
 def _of_categories(name: str, column: Any) -> Distribution:
-    found = Counter(value for value in column if isinstance(value, str))
-    most = sorted(found, key=lambda category: (-found[category], category))[:_CATEGORIES]
+    rows = Counter(value for value in column if isinstance(value, str))
+    most = sorted(rows, key=lambda category: (-rows[category], category))[:_CATEGORIES]
     return _counted(Distribution(name, [], most, [0] * (len(most) + 2)), column)
 
 

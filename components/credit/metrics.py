@@ -1,4 +1,4 @@
-"""How well probabilities of bad order, separate and fit what happened: figures with their intervals, on plain arrays.
+"""How well probabilities of bad order, separate and fit the outcomes: figures with their intervals, on plain arrays.
 
 Conventions
     bad          (n,) 1 for bad, 0 for good
@@ -57,7 +57,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class CalibrationLine:
-    """Slope and intercept of what happened on the log-odds of what was predicted; 1 and 0 are perfect."""
+    """Slope and intercept of the outcomes on the predicted log-odds; 1 and 0 are perfect."""
 
     slope: Estimate
     intercept: Estimate
@@ -117,8 +117,8 @@ def ks_interval(
         first, second = gaps(half), gaps(1 - half)
         if first is not None and second is not None:
             for one, other in ((first, second), (second, first)):
-                place = int(np.abs(other).argmax())
-                honest.append(float(one[place] * np.sign(other[place])))
+                level_chosen = int(np.abs(other).argmax())
+                honest.append(float(one[level_chosen] * np.sign(other[level_chosen])))
     if not honest:
         return Estimate(value, 0.0, 1.0)
     below = (level <= chosen).astype(float)
@@ -160,11 +160,11 @@ def brier(bad: ArrayLike, probability: ArrayLike) -> float:
 
 
 def log_loss(bad: ArrayLike, probability: ArrayLike) -> float:
-    """Mean negative log-likelihood of what happened, less is better."""
+    """Mean negative log-likelihood of the outcomes, less is better."""
     return float(cross_entropy(bad, probability, labels=[0, 1]))
 
 
-def confusion(bad: ArrayLike, probability: ArrayLike, cutoff: float) -> NDArray[np.int64]:
+def confusion_matrix(bad: ArrayLike, probability: ArrayLike, cutoff: float) -> NDArray[np.int64]:
     """(2, 2) Counts: rows good and bad, columns approved and declined."""
     is_bad = np.asarray(bad).astype(np.int64)
     declined = (np.asarray(probability) > cutoff).astype(np.int64)
@@ -294,7 +294,7 @@ def calibration_line(bad: ArrayLike, probability: ArrayLike, confidence: float) 
     """Calibration slope and intercept by unpenalised logistic regression on the log-odds, with Wald intervals.
 
     Returns:
-        None where they cannot be told: one probability for all, or a probability that parts goods and bads wholly.
+        None where they cannot be estimated: one probability for all, or a probability that parts goods and bads wholly.
     """
     outcome = np.asarray(bad, float)
     clipped = np.clip(np.asarray(probability, float), 1e-12, 1 - 1e-12)
@@ -315,7 +315,7 @@ def calibration_line(bad: ArrayLike, probability: ArrayLike, confidence: float) 
 
 
 def bootstrap(measure: Callable[[Array], Array], borrower: ArrayLike, replicates: int, seed: int) -> Array:
-    """What ``measure`` gives on samples of borrowers drawn with replacement, all rows of a borrower together.
+    """Figures that ``measure`` gives on samples of borrowers drawn with replacement, all rows of a borrower together.
 
     Args:
         measure: From (n,) weights (how often each row was drawn) to (k,) figures.

@@ -106,7 +106,7 @@ def figures(outcomes: Outcomes, drawn: dict[str, Array], confidence: float, seed
     values = {
         "brier": metrics.brier(bad, probability),
         "log_loss": metrics.log_loss(bad, probability),
-        **metrics.at_cutoff(metrics.confusion(bad, probability, outcomes.cutoff)),
+        **metrics.at_cutoff(metrics.confusion_matrix(bad, probability, outcomes.cutoff)),
     }
     for name, value in values.items():
         low, high = metrics.percentile_interval(drawn[name], confidence)
@@ -128,7 +128,7 @@ def curves(outcomes: Outcomes, confidence: float) -> Curves:
         gains=_gains(bad, probability),
         strategy=_strategy(bad, probability, confidence),
         histogram=_histogram(bad, outcomes.points),
-        confusion=metrics.confusion(bad, probability, outcomes.cutoff),
+        confusion=metrics.confusion_matrix(bad, probability, outcomes.cutoff),
         calibration=calibration_bins(bad, probability, confidence),
     )
 

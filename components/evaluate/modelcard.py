@@ -5,8 +5,6 @@ Both hold the numbers of the decision; the Markdown is the JSON in words.
 
 from typing import Any
 
-from components.credit.models.card import Card
-from components.credit.models.cards import Cards, cards_of
 from components.credit.models.scorer import Scorer
 from components.evaluate.champion import NAMES
 from components.evaluate.comparison import Comparison
@@ -51,7 +49,7 @@ def model_card(comparison: Comparison) -> dict[str, Any]:
         "format": FORMAT,
         "model": {**decision["champion"], "name": dict(zip(("en", "es"), NAMES[champion], strict=True))},
         "chosen": decision["reason"],
-        "cards": [rows for rows, _ in cards_of(engine) if rows] if isinstance(engine, Card | Cards) else [],
+        "cards": [rows for rows, _ in engine.cards if rows],
         "scope": _SCOPE,
         "person_decides": decision["rule"]["person_decides"],
         "data": {**decision["data"], "split": decision["split"], "samples": decision["samples"]},

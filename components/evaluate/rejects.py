@@ -7,7 +7,6 @@ import pandas as pd
 
 from components.credit import metrics
 from components.credit.config import Config
-from components.credit.models.card import Card
 from components.credit.models.scorer import WITH_REJECTS, Scorer
 from components.evaluate.champion import SCORECARD
 
@@ -31,7 +30,7 @@ def inference(rows: pd.DataFrame, card: Scorer, with_rejects: Scorer | None, con
     if config.rejects.method == "none":
         return None
     settings = {"method": config.rejects.method, "factor": config.rejects.factor}
-    if not isinstance(card.engine, Card):
+    if card.single_card is None:
         return {**settings, "why": "Segments have cards of their own, so that there is no one card to compare with."}
     if with_rejects is None:
         return {**settings, "why": "The book holds no application that was declined in the training sample's time."}
@@ -101,9 +100,9 @@ def _figures(rows: pd.DataFrame, column: str, share: float, confidence: float) -
 
 def _bins(card: Scorer, with_rejects: Scorer) -> list[Row]:
     """Points of each bin of both cards, the bins that inference moves most first."""
-    before, after = card.engine, with_rejects.engine
-    assert isinstance(before, Card)
-    assert isinstance(after, Card)
+    before, after = card.single_card, with_rejects.single_card
+    assert before is not None
+    assert after is not None
     moved = {binning.feature: points for binning, points in zip(after.binnings, after.points, strict=True)}
     found = []
     for feature, binning, points in zip(card.features, before.binnings, before.points, strict=True):

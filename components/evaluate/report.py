@@ -8,9 +8,7 @@ from typing import Any
 import jinja2
 
 from components.credit.models.card import Card
-from components.credit.models.cards import Cards, cards_of
 from components.credit.models.scorer import Scorer
-from components.credit.models.trees.engine import Trees
 from components.evaluate import plots
 from components.evaluate.comparison import Comparison
 from components.evaluate.study import definition_table, vintage_table
@@ -210,17 +208,15 @@ def _plots(comparison: Comparison, champion: str) -> dict[str, Any]:
 
 def _cards(scorer: Scorer) -> list[dict[str, Any]]:
     """The scorecard: one card, or two with whom each scores."""
-    if isinstance(scorer.engine, Trees):
-        return []
     names = {feature.name: feature.en for feature in scorer.features}
-    parting = scorer.engine.by if isinstance(scorer.engine, Cards) else ""
+    parting = scorer.engine.parting.feature if scorer.engine.parting else ""
     return [
         {
             "rows": rows.replace(parting, names.get(parting, ""), 1),
             "base_points": card.base_points,
             "bins": _bins(scorer, card),
         }
-        for rows, card in cards_of(scorer.engine)
+        for rows, card in scorer.engine.cards
     ]
 
 

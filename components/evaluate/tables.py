@@ -10,8 +10,6 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from components.credit.models.card import Card
-from components.credit.models.cards import cards_of
-from components.credit.models.trees.engine import Trees
 from components.evaluate import rejects
 from components.evaluate.comparison import Comparison
 
@@ -99,9 +97,7 @@ def _profit(earned: Row | None) -> Iterator[Row]:
 
 def _scorecard(comparison: Comparison) -> Iterator[Row]:
     scorer = comparison.scorers["scorecard"]
-    if isinstance(scorer.engine, Trees):
-        return
-    for rows, card in cards_of(scorer.engine):
+    for rows, card in scorer.engine.cards:
         yield from _bins(rows or "all", card)
 
 

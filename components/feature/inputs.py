@@ -1,7 +1,7 @@
-"""The inputs of a released model, of all applications of some partitions: what batch scoring and monitoring read.
+"""The inputs of a released model for all applications of some partitions, for batch scoring and monitoring.
 
-They are made by the model's own recipe, as the scorer makes them, with what became of each application beside them.
-There is no split and no gate: nothing is trained on them.
+They follow from the model's own recipe, as in the scorer; the decision and the outcome of each application stand beside
+them. There is no split and no gate: nothing is trained on them.
 """
 # ruff: noqa: S608 - the SQL is made of the contract's and the model's names, quoted, never of a value
 
@@ -34,14 +34,14 @@ def build_inputs(
     store: Store,
     progress: Progress,
 ) -> Manifest:
-    """Make the model's inputs of all applications that were decided by the as-of day.
+    """Compute the model's inputs for all applications that were decided by the as-of day.
 
     Args:
         clean: Manifest of the clean tables.
-        model: What the model takes.
+        model: Names of its inputs, and its recipe.
         config: The target.
         code: Revision of the code.
-        partitions: Partitions of borrowers to make.
+        partitions: Partitions of borrowers to compute.
         store: Holds the clean tables and takes the inputs.
         progress: Takes row counts and warnings.
 
@@ -81,7 +81,7 @@ def build_inputs(
 
 
 def input_schema(model: ModelInputs) -> pa.Schema:
-    """Schema of the table: who and when, what became of it, then the model's inputs in its own order."""
+    """Schema of the table: keys and time, decision and outcome, then the model's inputs in its own order."""
     types = {feature.name: feature.type for feature in dictionary(model.recipe)}
     return pa.schema(
         [

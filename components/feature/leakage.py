@@ -1,7 +1,7 @@
-"""Leaks: what makes a model look better than it can be, found before any model is fitted.
+"""Leaks that make a model look better than it can be: a run stops at them before any model is fitted.
 
-Rows that repeat each other, one borrower on both sides of the split, and a single feature that predicts alone what
-models of credit risk never predict together.
+Three kinds: rows that repeat each other, one borrower on both sides of the split, and a single feature that alone
+predicts better than whole models of credit risk do.
 """
 # ruff: noqa: S608 - the SQL is made of the dictionary's names, quoted, never of a value
 
@@ -22,7 +22,7 @@ _SHARED = """
     GROUP BY borrower_id HAVING count(DISTINCT sample) > 1
 """
 _CASES = "judged JOIN samples s USING (application_id)"
-# Rows that are kept of a finding; it says how many there are.
+# Most rows kept of a finding, which states the number of all.
 MOST_ROWS = 1_000
 ROWS = pa.schema(
     [
@@ -39,13 +39,13 @@ ROWS = pa.schema(
 
 
 def checked(connection: duckdb.DuckDBPyConnection, features: list[Feature], limits: Limits) -> list[Finding]:
-    """Each thing that was looked for, with what was found, its limit, and whether it ``exceeds`` it.
+    """One finding a check: its figure, its limit, and whether the figure ``exceeds`` it.
 
-    Of the single features there is the one that tells most, and all that exceed the limit, worst first.
+    Of the single features there is the one with the greatest AUC, and all that exceed the limit, worst first.
 
     Args:
         connection: Holds ``samples`` and the view ``made`` with the features of all applications.
-        features: The features to look at.
+        features: The features to check.
         limits: The limits.
     """
     connection.execute("""
@@ -72,18 +72,18 @@ def checked(connection: duckdb.DuckDBPyConnection, features: list[Feature], limi
                 "limit": limits.single_feature_auc,
                 "exceeds": -auc > limits.single_feature_auc,
             }
-            for place, (auc, name) in enumerate(alone)
-            if not place or -auc > limits.single_feature_auc
+            for rank, (auc, name) in enumerate(alone)
+            if not rank or -auc > limits.single_feature_auc
         ),
     ]
 
 
 def leaks(checks: list[Finding]) -> list[Finding]:
-    """What exceeds its limit, worst first within its kind."""
+    """The findings that exceed their limits, worst first within their kind."""
     return [{key: value for key, value in check.items() if key != "exceeds"} for check in checks if check["exceeds"]]
 
 
-def leak_rows(connection: duckdb.DuckDBPyConnection, features: list[Feature], found: list[Finding]) -> pa.Table:
+def leak_rows(connection: duckdb.DuckDBPyConnection, features: list[Feature], findings: list[Finding]) -> pa.Table:
     """The applications of each finding, at most ``MOST_ROWS`` of each, and their number in the finding's ``rows``.
 
     Returns:
@@ -91,7 +91,7 @@ def leak_rows(connection: duckdb.DuckDBPyConnection, features: list[Feature], fo
         feature, ``value`` is its value as text.
     """
     tables = [ROWS.empty_table()]
-    for finding in found:
+    for finding in findings:
         kept = f"SELECT application_id, s.borrower_id, sample, s.bad, {{}} FROM {_CASES}"
         if finding["kind"] == SHARED:
             sql = kept.format("NULL AS repeats, NULL AS value") + f" WHERE s.borrower_id IN ({_SHARED})"
@@ -111,28 +111,28 @@ def leak_rows(connection: duckdb.DuckDBPyConnection, features: list[Feature], fo
     return pa.concat_tables(tables).combine_chunks()
 
 
-def refuse(found: list[Finding], limits: Limits, place: str) -> None:
-    """Stop the run where a leak was found that nobody answers for.
+def refuse(findings: list[Finding], limits: Limits, address: str) -> None:
+    """Stop the run at a leak that nobody answers for.
 
     Args:
-        found: The findings.
+        findings: The findings that exceed their limits.
         limits: Holds the reason.
-        place: Where the findings' applications are.
+        address: Dataset of the findings' applications, for the message.
 
     Raises:
         GateStopped: There is a finding, and no ``limits.leakage_reason``; or a borrower is on both sides.
     """
-    if not found or (limits.leakage_reason.strip() and found[0]["kind"] != SHARED):
+    if not findings or (limits.leakage_reason.strip() and findings[0]["kind"] != SHARED):
         return
     said = {
         SHARED: "{borrowers} borrowers stand in the training and in the test set",
         REPEATED: "a share of {share:.3f} of the applications repeat another's features (limit {limit})",
         ALONE: "the feature {feature} alone reaches an AUC of {auc:.3f} (limit {limit})",
     }
-    sentences = "; ".join(said[str(finding["kind"])].format(**finding) for finding in found)
+    sentences = "; ".join(said[str(finding["kind"])].format(**finding) for finding in findings)
     raise GateStopped(
-        f"A leak is likely: {sentences}; see the applications in {place}, and take the cause out of the mapping or the "
-        "data, or say under limits.leakage_reason why it is none."
+        f"A leak is likely: {sentences}; see the applications in {address}, and take the cause out of the mapping or "
+        "the data, or say under limits.leakage_reason why it is none."
     )
 
 
@@ -155,14 +155,14 @@ def _auc(connection: duckdb.DuckDBPyConnection, feature: Feature) -> float:
 
 
 def _auc_of_number(connection: duckdb.DuckDBPyConnection, feature: Feature) -> float:
-    found = connection.execute(f"""
+    groups = connection.execute(f"""
         SELECT value IS NULL AS missing, CAST(sum(bad) AS DOUBLE) AS bads, CAST(count(*) AS DOUBLE) AS all_
         FROM (SELECT {_quoted(feature.name)} AS value, bad FROM judged)
         GROUP BY value ORDER BY value NULLS FIRST
     """).fetchnumpy()
-    bads = np.asarray(found["bads"])
-    goods = np.asarray(found["all_"]) - bads
-    missing = np.asarray(found["missing"])
+    bads = np.asarray(groups["bads"])
+    goods = np.asarray(groups["all_"]) - bads
+    missing = np.asarray(groups["missing"])
     # A missing value may mean the best or the worst: both are tried.
     last = np.argsort(missing, kind="stable")
     aucs = [_auc_of_groups(bads, goods), _auc_of_groups(bads[last], goods[last])]
@@ -172,17 +172,17 @@ def _auc_of_number(connection: duckdb.DuckDBPyConnection, feature: Feature) -> f
 def _auc_of_category(connection: duckdb.DuckDBPyConnection, feature: Feature) -> float:
     """Mean AUC of two halves of the borrowers, each ordered by the categories' bad rates in the other half.
 
-    A category that has few rows tells its own outcomes, and so would be a leak by itself: in the other half it is
-    unknown, and counts as the average. Rates are drawn towards the average by one row.
+    A category of few rows would predict its own outcomes, and so look like a leak: in the other half it is unknown, and
+    counts as the average. Rates are drawn towards the average by one row.
     """
-    found = connection.execute(f"""
+    categories = connection.execute(f"""
         SELECT sum(bad) FILTER (NOT second) AS bads_0, sum(bad) FILTER (second) AS bads_1,
             count(*) FILTER (NOT second) AS rows_0, count(*) FILTER (second) AS rows_1
         FROM (SELECT {_quoted(feature.name)} AS value, bad, half_of_borrowers = 1 AS second FROM judged)
         GROUP BY value ORDER BY value NULLS FIRST
     """).fetchnumpy()
     bads, rows = (
-        np.stack([np.ma.filled(found[f"{name}_{half}"], 0).astype(np.float64) for half in (0, 1)])
+        np.stack([np.ma.filled(categories[f"{name}_{half}"], 0).astype(np.float64) for half in (0, 1)])
         for name in ("bads", "rows")
     )
     aucs = []

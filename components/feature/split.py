@@ -2,9 +2,9 @@
 
 Out of time, the latest decisions are the test set. An embargo before it, as long as the performance window, leaves
 only such applications to train on whose outcome was known when the test set began. A borrower with applications on
-both sides stays in the test set alone, so that it looks like what comes. This has a price: who comes back has mostly
-paid well, so the training set keeps a greater share of bads than there was. The rows and bads of the sample
-``excluded`` say how much.
+both sides stays in the test set alone, so that it looks like future applications. This has a price: borrowers who come
+back have mostly paid well, so the training set keeps a greater share of bads than the book. The rows and bads of the
+sample ``excluded`` say how much.
 """
 # ruff: noqa: S608 - the SQL is made of numbers and days, never of a text from outside
 
@@ -78,18 +78,18 @@ def assign_samples(connection: duckdb.DuckDBPyConnection, config: Config, dated:
 
 def counted(connection: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], dict[str, int]]:
     """Applications and bads of each sample."""
-    found = connection.execute(
+    samples = connection.execute(
         "SELECT sample, count(*), CAST(coalesce(sum(bad), 0) AS BIGINT) FROM samples GROUP BY sample"
     ).fetchall()
-    rows = {sample: count for sample, count, _ in found}
-    bads = {sample: count for sample, _, count in found}
+    rows = {sample: count for sample, count, _ in samples}
+    bads = {sample: count for sample, _, count in samples}
     return {name: rows.get(name, 0) for name in SAMPLES}, {name: bads.get(name, 0) for name in SAMPLES}
 
 
 def exclusions(connection: duckdb.DuckDBPyConnection, target: Target) -> list[dict[str, object]]:
     """The target's exclusions, with the number of applications that each left out."""
-    found = dict(connection.execute("SELECT exclusion, count(*) FROM labels GROUP BY exclusion").fetchall())
-    return [{**msgspec.to_builtins(each), "applications": found.get(each.code, 0)} for each in target.exclusions]
+    excluded = dict(connection.execute("SELECT exclusion, count(*) FROM labels GROUP BY exclusion").fetchall())
+    return [{**msgspec.to_builtins(each), "applications": excluded.get(each.code, 0)} for each in target.exclusions]
 
 
 def check_samples(split: Split, rows: dict[str, int], bads: dict[str, int], config: Config) -> None:
@@ -101,14 +101,14 @@ def check_samples(split: Split, rows: dict[str, int], bads: dict[str, int], conf
     least = config.limits.least_bads
     if bads["train"] >= least and rows["train"] > bads["train"]:
         return
-    held = f"{bads['train']:,} bads in {rows['train']:,} applications"
+    size = f"{bads['train']:,} bads in {rows['train']:,} applications"
     if split.test_from is None:
         raise GateStopped(
-            f"The training set holds {held}, and limits.least_bads asks for {least} and for goods beside them; give "
+            f"The training set holds {size}, and limits.least_bads asks for {least} and for goods beside them; give "
             f"more history, or set split.test_share lower."
         )
     raise GateStopped(
-        f"The training set before {split.test_from} less an embargo of {split.embargo_days} days holds {held} "
+        f"The training set before {split.test_from} less an embargo of {split.embargo_days} days holds {size} "
         f"({bads['embargo']:,} bads lie in the embargo, {bads['excluded']:,} belong to borrowers of the test set), and "
         f"limits.least_bads asks for {least} and for goods beside them; give more history, or set split.embargo_days, "
         f"target.window_days or split.test_share lower."
@@ -116,11 +116,11 @@ def check_samples(split: Split, rows: dict[str, int], bads: dict[str, int], conf
 
 
 def _check_labels(connection: duckdb.DuckDBPyConnection) -> None:
-    found = dict(connection.execute("SELECT label, count(*) FROM labels GROUP BY label").fetchall())
-    goods, bads = found.get("good", 0), found.get("bad", 0)
+    by_label = dict(connection.execute("SELECT label, count(*) FROM labels GROUP BY label").fetchall())
+    goods, bads = by_label.get("good", 0), by_label.get("bad", 0)
     if not goods and not bads:
         raise InputError(
-            f"None of the {sum(found.values()):,} applications has a known outcome; map applications.outcome, or "
+            f"None of the {sum(by_label.values()):,} applications has a known outcome; map applications.outcome, or "
             "loans and repayments that reach back further than target.window_days."
         )
     if not goods or not bads:

@@ -146,7 +146,7 @@ def _matured(seen: Seen, scorer: Scorer, confidence: float) -> dict[str, float]:
         "bad_rate": float(bad.mean()),
         "predicted_bad_rate": float(probability.mean()),
         "understated_p": float(metrics.jeffreys_test(bad.sum(), bad.size, probability.mean())),
-        **metrics.at_cutoff(metrics.confusion(bad, probability, scorer.cutoff)),
+        **metrics.at_cutoff(metrics.confusion_matrix(bad, probability, scorer.cutoff)),
     }
     line = metrics.calibration_line(bad, probability, confidence)
     if line:

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from components.credit.errors import InputError
 from components.credit.features.recipe import Recipe
 from components.credit.models.binning import Columns
-from components.credit.models.matrix import Rows
+from components.credit.models.matrix import MatrixColumns
 from components.credit.reasons.advice import with_changes
 from components.credit.reasons.reasons import Reason
 from components.credit.release.policy import in_force, policy
@@ -144,7 +144,9 @@ def score(model: Model, document: Any, decision_id: str = "") -> Score:
     made = model.history.features_of(columns_of(document, model.recipe, decided_at))
     columns: Columns
     if model.features.category is None:
-        columns = Rows(model.features.places, np.array([[made[name] for name in model.features]], dtype=np.float64))
+        columns = MatrixColumns(
+            model.features.places, np.array([[made[name] for name in model.features]], dtype=np.float64)
+        )
     else:
         columns = {
             name: np.array([made[name]], dtype=np.float64 if feature.type == "number" else object)

@@ -19,7 +19,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field, structs
 from components.credit.dictionary import Feature
 from components.credit.errors import InputError, nearest
 from components.credit.models.binning import Columns
-from components.credit.models.matrix import Rows
+from components.credit.models.matrix import MatrixColumns
 from components.scorer.decoding import decoded
 
 PROBABILITY, POINTS, EXPLANATION = "probability", "points", "reasons"
@@ -265,7 +265,7 @@ def _from_matrix(tensor: Tensor, features: Inputs) -> tuple[Columns, int]:
         )
     if rows < 1:
         raise InputError("The request has no rows.")
-    return Rows(features.places, _array(tensor).reshape(rows, width)), rows
+    return MatrixColumns(features.places, _array(tensor).reshape(rows, width)), rows
 
 
 def _array(tensor: Tensor) -> np.ndarray[Any, np.dtype[Any]]:

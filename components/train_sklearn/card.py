@@ -15,22 +15,22 @@ from components.credit.models.card import Card
 from components.credit.training.finish import calibrated, scale
 from components.credit.training.folds import Folds
 from components.credit.training.samples import Training
-from components.train_sklearn.regression import Fitted, fit_values
+from components.train_sklearn.regression import BinValues, fit_values
 
 # Strengths of the L2 penalty to choose from, on the sum of the log-likelihood.
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 
 
 @dataclass(frozen=True)
-class Made:
-    """A card with how it was found.
+class CardFit:
+    """A card with the cross-validation that chose its penalty.
 
     Args:
-        engine: The card; the calibration is in its points.
+        engine: The card, whose points hold the calibration.
         calibration: Its calibration.
         out_of_fold: Calibrated log-odds of bad by cards that had not seen the row, NaN where no fold tested it.
-        penalty: The strength that was chosen.
-        log_loss: Of the folds, at that strength.
+        penalty: Strength of the penalty with the least log loss.
+        log_loss: Mean log loss of the tested rows, at that strength.
         binnings: Bins of every feature, on the card or not.
     """
 
@@ -43,32 +43,32 @@ class Made:
 
 
 def make_card(
-    training: Training, features: list[Feature], folds: Folds, config: Config, tested: Callable[[int], None]
-) -> Made:
+    training: Training, features: list[Feature], folds: Folds, config: Config, report: Callable[[int], None]
+) -> CardFit:
     """Choose the penalty by cross-validated log loss and fit the card on all rows.
 
     Args:
         training: The rows.
         features: Their features.
         folds: Folds of these rows.
-        config: Bins, penalties' scale and seed.
-        tested: Told of each fold, from 1, before it is fitted.
+        config: Bins, scale of the points and seed.
+        report: Called with the number of each fold, from 1, before it is fitted.
     """
     tried = np.full((len(PENALTIES), len(training.bad)), np.nan)
-    for place, fold in enumerate(folds.folds, start=1):
-        tested(place)
+    for number, fold in enumerate(folds.folds, start=1):
+        report(number)
         learnt, bad = training.columns.iloc[fold.train], training.bad[fold.train]
-        found = fit_values(_informative(_binned(features, learnt, bad, config), config), learnt, bad, PENALTIES)
-        for k, fitted in enumerate(found):
-            tried[k, fold.test] = fitted.log_odds(training.columns.iloc[fold.test])
-    seen = ~np.isnan(tried[0])
-    losses = [float(log_loss(training.bad[seen], sigmoid(log_odds[seen]))) for log_odds in tried]
+        fits = fit_values(_informative(_binned(features, learnt, bad, config), config), learnt, bad, PENALTIES)
+        for k, fit in enumerate(fits):
+            tried[k, fold.test] = fit.log_odds(training.columns.iloc[fold.test])
+    tested = ~np.isnan(tried[0])
+    losses = [float(log_loss(training.bad[tested], sigmoid(log_odds[tested]))) for log_odds in tried]
     best = int(np.argmin(losses))
     calibration, out_of_fold = calibrated(tried[best], training.bad, training.shift)
     binnings = _binned(features, training.columns, training.bad, config)
-    (fitted,) = fit_values(_informative(binnings, config), training.columns, training.bad, (PENALTIES[best],))
-    engine = whole_points(fitted, training.columns, calibration, scale(config.scorecard))
-    return Made(engine, calibration, out_of_fold, PENALTIES[best], losses[best], binnings)
+    (fit,) = fit_values(_informative(binnings, config), training.columns, training.bad, (PENALTIES[best],))
+    engine = whole_points(fit, training.columns, calibration, scale(config.scorecard))
+    return CardFit(engine, calibration, out_of_fold, PENALTIES[best], losses[best], binnings)
 
 
 def _binned(features: list[Feature], columns: Columns, bad: Integers, config: Config) -> list[Binning]:
@@ -93,20 +93,20 @@ def _informative(binnings: list[Binning], config: Config) -> list[Binning]:
     return [binning for binning in binnings if binning.information_value >= least]
 
 
-def whole_points(fitted: Fitted, columns: Columns, calibration: Calibration, scaling: Scaling) -> Card:
+def whole_points(fit: BinValues, columns: Columns, calibration: Calibration, scaling: Scaling) -> Card:
     """The card of a regression: its calibrated values as whole points.
 
-    A feature whose bins all come to the same points is left off. The base makes up for what rounding adds up to on
-    the average training row.
+    A feature whose bins all have the same points is left off. The base makes up for the sum of the roundings on the
+    average training row.
     """
-    exact = [-scaling.factor * calibration.slope * values for values in fitted.values]
+    exact = [-scaling.factor * calibration.slope * values for values in fit.values]
     whole = [np.floor(values + 0.5).astype(np.int64) for values in exact]
-    average = scaling.offset - scaling.factor * (calibration.intercept + calibration.slope * fitted.intercept)
+    average = scaling.offset - scaling.factor * (calibration.intercept + calibration.slope * fit.intercept)
     rounding = sum(
         float((points - values)[binning.index(columns[binning.feature])].mean())
-        for binning, points, values in zip(fitted.binnings, whole, exact, strict=True)
+        for binning, points, values in zip(fit.binnings, whole, exact, strict=True)
     )
-    kept = [(binning, points) for binning, points in zip(fitted.binnings, whole, strict=True) if points.any()]
+    kept = [(binning, points) for binning, points in zip(fit.binnings, whole, strict=True) if points.any()]
     return Card(
         scaling,
         math.floor(average - rounding + 0.5),

@@ -29,7 +29,7 @@ _ROWS_A_TREE = 5_000
 
 @dataclass
 class _Candidate:
-    """A candidate in work: its forest for each fold, and its mean AUC so far."""
+    """A candidate whose forests, one a fold, grow in step, with its mean AUC so far."""
 
     parameters: dict[str, Any]
     forests: list[RandomForestClassifier]
@@ -64,11 +64,11 @@ def fit_forest(
         for parameters in drawn
     ]
     for rung, trees in enumerate(_RUNGS):
-        for place, candidate in enumerate(candidates):
+        for number, candidate in enumerate(candidates, start=1):
             _grow(candidate, trees, parts, folds, training)
             progress.report(
-                f"random forest, candidate {place + 1} of {len(candidates)} with {trees} trees",
-                share=0.3 + 0.5 * (rung + (place + 1) / len(candidates)) / len(_RUNGS),
+                f"random forest, candidate {number} of {len(candidates)} with {trees} trees",
+                share=0.3 + 0.5 * (rung + number / len(candidates)) / len(_RUNGS),
             )
         candidates.sort(key=lambda candidate: -candidate.auc)
         candidates = candidates[: max(1, round(len(candidates) * _KEPT))]

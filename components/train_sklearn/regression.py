@@ -19,12 +19,12 @@ from components.credit.models.calibration import Floats, Integers, sigmoid
 
 
 @dataclass(frozen=True)
-class Fitted:
+class BinValues:
     """Binnings with the log-odds of each bin, before points.
 
     Args:
         binnings: One a feature.
-        values: Log-odds of bad of each bin, 0 on average over the training rows.
+        values: Log-odds of bad of each bin, 0 on average over the training rows, shape (bins,) for each feature.
         intercept: Log-odds of bad of the average row.
     """
 
@@ -44,8 +44,8 @@ def fit_values(
     bad: Integers,
     penalties: tuple[float, ...],
     weights: Floats | None = None,
-) -> list[Fitted]:
-    """The penalised regression over the bins, once for each penalty.
+) -> list[BinValues]:
+    """The penalised regression over the bins, once for each penalty, in their order.
 
     Args:
         binnings: Bins of each feature.
@@ -64,7 +64,7 @@ def fit_values(
     share = float(bads.sum()) / rows
     prior = float(np.log(share / (1 - share)))
     if not binnings:
-        return [Fitted([], [], prior)] * len(penalties)
+        return [BinValues([], [], prior)] * len(penalties)
     indices = [binning.index(columns[binning.feature]) for binning in binnings]
     design, first = _design(indices, [len(binning.bins) for binning in binnings])
     transposed = design.T.tocsr()
@@ -82,7 +82,7 @@ def fit_values(
 
     bounds = [(None, None), *((0.0 if at_least else None, None) for at_least in np.concatenate(bounded))]
     start = np.append(prior, np.zeros(steps.shape[1]))
-    found = []
+    fits = []
     # one thread: the order of sums decides the last digits, and more threads only wait for each other here
     with threadpool_limits(1):
         for penalty in reversed(penalties):  # each starts where a stronger one ended
@@ -90,8 +90,8 @@ def fit_values(
                 loss, start, (penalty,), "L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": 500, "ftol": 1e-8}
             )
             start = solved.x
-            found.append(_centred(binnings, np.split(steps @ start[1:], first[1:]), float(start[0]), indices, weights))
-    return found[::-1]
+            fits.append(_centred(binnings, np.split(steps @ start[1:], first[1:]), float(start[0]), indices, weights))
+    return fits[::-1]
 
 
 def _design(indices: list[Integers], sizes: list[int]) -> tuple[csr_array, Integers]:
@@ -124,9 +124,11 @@ def _steps(binning: Binning) -> tuple[Floats, list[bool]]:
 
 def _centred(
     binnings: list[Binning], values: list[Floats], intercept: float, indices: list[Integers], weights: Floats
-) -> Fitted:
+) -> BinValues:
     means = [
         float(np.bincount(index, weights, len(value)) @ value) / float(weights.sum())
         for value, index in zip(values, indices, strict=True)
     ]
-    return Fitted(binnings, [value - mean for value, mean in zip(values, means, strict=True)], intercept + sum(means))
+    return BinValues(
+        binnings, [value - mean for value, mean in zip(values, means, strict=True)], intercept + sum(means)
+    )

@@ -8,6 +8,7 @@ and Finance 28, 2004), for why the card without it stays: inference seldom helps
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 
@@ -16,19 +17,18 @@ from components.credit.book.store import Store
 from components.credit.config import Config
 from components.credit.models.binning import Binning
 from components.credit.models.calibration import Calibration, Floats, Integers, sigmoid
-from components.credit.models.card import Card
 from components.credit.models.scorer import Scorer
 from components.credit.progress import Progress
 from components.credit.training.finish import Trained, calibrated, finish, scale
 from components.credit.training.folds import Folds, make_folds
 from components.credit.training.samples import Training, read_rejects, read_training
 from components.train_sklearn.card import whole_points
-from components.train_sklearn.regression import Fitted, fit_values
+from components.train_sklearn.regression import BinValues, fit_values
 
 
 @dataclass(frozen=True)
-class Inferred:
-    """Declined applications with outcomes.
+class Inference:
+    """Declined applications with inferred outcomes.
 
     Args:
         columns: Their features; a row stands twice where it is partly bad and partly good.
@@ -54,14 +54,14 @@ def train_with_rejects(
         features: Manifest of the feature table that it learnt from.
         config: The configuration that it was trained with.
         store: Where the table lies.
-        progress: Told of the step, and warned where nobody was declined.
+        progress: Receives the step, and a warning where nobody was declined.
     """
     if config.rejects.method == "none":
         return None
-    if not isinstance(scorer.engine, Card):
+    if scorer.single_card is None:
         progress.warn(
             f"rejects.method is '{config.rejects.method}', but segments have cards of their own, so that no second "
-            "scorecard is made: there is no one card to set it beside."
+            "scorecard is fitted: there is no one card to set it beside."
         )
         return None
     progress.report("scorecard with declined applications", share=0.97)
@@ -71,7 +71,7 @@ def train_with_rejects(
     if declined.empty:
         progress.warn(
             f"rejects.method is '{config.rejects.method}', but the book holds no application that the lender declined "
-            "in the training sample's time, so that no second scorecard is made."
+            "in the training sample's time, so that no second scorecard is fitted."
         )
         return None
     folds = make_folds(training.borrowers, training.decided_at, training.bad, config.search.folds, config.seed)
@@ -93,20 +93,19 @@ def fit_with_rejects(
         folds: Folds of the granted loans.
         config: How outcomes are inferred, and the seed.
     """
-    card, parameters = scorer.engine, scorer.training["parameters"]
-    assert isinstance(card, Card)
-    assert isinstance(parameters, dict)
+    card, parameters = scorer.single_card, msgspec.convert(scorer.training["parameters"], dict[str, float])
+    assert card is not None, "``train_with_rejects`` asks before"
     inferred = infer(scorer, training, declined, config)
     everyone = np.arange(len(training.bad))
 
-    def fitted(rows: Integers) -> Fitted:
-        return _fitted(card.binnings, training, rows, inferred, parameters["penalty"])
+    def fit(rows: Integers) -> BinValues:
+        return _fit(card.binnings, training, rows, inferred, parameters["penalty"])
 
     log_odds = np.full(len(training.bad), np.nan)
     for fold in folds.folds:
-        log_odds[fold.test] = fitted(fold.train).log_odds(training.columns.iloc[fold.test])
+        log_odds[fold.test] = fit(fold.train).log_odds(training.columns.iloc[fold.test])
     calibration, out_of_fold = calibrated(log_odds, training.bad, training.shift)
-    engine = whole_points(fitted(everyone), training.columns, calibration, scale(config.scorecard))
+    engine = whole_points(fit(everyone), training.columns, calibration, scale(config.scorecard))
     used = {binning.feature for binning in engine.binnings}
     report: dict[str, object] = {
         "candidates": 1,
@@ -124,7 +123,7 @@ def fit_with_rejects(
     return Trained("scorecard", engine, inputs, Calibration(), out_of_fold, report)
 
 
-def infer(scorer: Scorer, training: Training, declined: pd.DataFrame, config: Config) -> Inferred:
+def infer(scorer: Scorer, training: Training, declined: pd.DataFrame, config: Config) -> Inference:
     """Outcomes of declined applications by the card of the granted loans.
 
     Parcelling: in each score band of the granted loans, as many of the declined are drawn as bad as the band's odds
@@ -142,13 +141,13 @@ def infer(scorer: Scorer, training: Training, declined: pd.DataFrame, config: Co
         )
         bad = np.zeros(len(declined), dtype=np.int64)
         random = np.random.default_rng(config.seed)
-        for _, places, bads in bands:
-            bad[random.choice(places, bads, replace=False)] = 1
-        return Inferred(declined, bad, np.ones(len(declined)), [told for told, _, _ in bands])
+        for _, members, bads in bands:
+            bad[random.choice(members, bads, replace=False)] = 1
+        return Inference(declined, bad, np.ones(len(declined)), [band for band, _, _ in bands])
     # the training rows' own odds: those of the book follow from the shift
     odds = scorer.log_odds(scorer.margin(declined)) - training.shift + np.log(factor)
     weight = sigmoid(odds)
-    return Inferred(
+    return Inference(
         pd.concat([declined, declined], ignore_index=True),
         np.repeat([1, 0], len(declined)).astype(np.int64),
         np.concatenate([weight, 1 - weight]),
@@ -159,7 +158,7 @@ def infer(scorer: Scorer, training: Training, declined: pd.DataFrame, config: Co
 def parcels(
     points: Integers, bad: Integers, declined: Integers, factor: float, count: int
 ) -> list[tuple[dict[str, Any], Integers, int]]:
-    """Score bands, from the riskiest: what each holds, the places of its declined, and how many of them are bad.
+    """Score bands, from the riskiest: figures, indices of the declined applications, and how many of them are bad.
 
     Args:
         points: Of the granted loans, shape (n,).
@@ -171,27 +170,27 @@ def parcels(
     edges = np.unique(np.quantile(points, np.arange(1, count) / count, method="higher"))
     edges = edges[edges > points.min()]
     band, band_declined = (np.searchsorted(edges, values, side="right") for values in (points, declined))
-    found = []
-    for place in range(len(edges) + 1):
-        granted, places = bad[band == place], np.flatnonzero(band_declined == place)
+    bands = []
+    for number in range(len(edges) + 1):
+        granted, members = bad[band == number], np.flatnonzero(band_declined == number)
         # half a bad and half a good more: no band is without risk, none without hope
         odds = factor * (granted.sum() + 0.5) / (len(granted) - granted.sum() + 0.5)
-        bads = int(np.floor(len(places) * odds / (1 + odds) + 0.5))
-        told = {
-            "points_from": int(edges[place - 1]) if place else None,
+        bads = int(np.floor(len(members) * odds / (1 + odds) + 0.5))
+        figures = {
+            "points_from": int(edges[number - 1]) if number else None,
             "n": len(granted),
             "bads": int(granted.sum()),
             "bad_rate": float(granted.mean()),
-            "declined": len(places),
+            "declined": len(members),
             "inferred_bads": bads,
         }
-        found.append((told, places, bads))
-    return found
+        bands.append((figures, members, bads))
+    return bands
 
 
-def _fitted(binnings: list[Binning], training: Training, rows: Integers, inferred: Inferred, penalty: float) -> Fitted:
+def _fit(binnings: list[Binning], training: Training, rows: Integers, inferred: Inference, penalty: float) -> BinValues:
     columns = pd.concat([training.columns.iloc[rows], inferred.columns], ignore_index=True)
     bad = np.concatenate([training.bad[rows], inferred.bad])
     weights = np.concatenate([np.ones(len(rows)), inferred.weights])
-    (fitted,) = fit_values(binnings, columns, bad, (penalty,), weights)
-    return fitted
+    (fit,) = fit_values(binnings, columns, bad, (penalty,), weights)
+    return fit

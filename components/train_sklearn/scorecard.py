@@ -5,7 +5,6 @@ from components.credit.dictionary import Feature
 from components.credit.errors import GateStopped, InputError, nearest
 from components.credit.models.binning import Binning, fit_binning
 from components.credit.models.calibration import Calibration
-from components.credit.models.cards import Cards, cards_of
 from components.credit.progress import Progress
 from components.credit.training.finish import Trained
 from components.credit.training.folds import Folds
@@ -14,8 +13,17 @@ from components.train_sklearn.card import PENALTIES, make_card
 from components.train_sklearn.own_cards import own_cards
 
 
-def fit_card(training: Training, features: list[Feature], folds: Folds, config: Config, progress: Progress) -> Trained:
-    """The card of all rows, or one for each side of the book where a segment's own pays.
+def fit_scorecard(
+    training: Training, features: list[Feature], folds: Folds, config: Config, progress: Progress
+) -> Trained:
+    """The card of all rows, or one for each side of the book where a segment's own card pays.
+
+    Args:
+        training: The rows.
+        features: Their features.
+        folds: Folds of these rows.
+        config: Bins, penalties, limits and the scale of points.
+        progress: Receives each fold, and warnings of features whose trend is wrong.
 
     Raises:
         GateStopped: No feature tells bads from goods.
@@ -23,31 +31,31 @@ def fit_card(training: Training, features: list[Feature], folds: Folds, config: 
     """
     _check_settings(features, config)
 
-    def tested(place: int) -> None:
-        progress.report(f"scorecard, fold {place} of {len(folds.folds)}", share=0.2 * (place - 1) / len(folds.folds))
+    def report_fold(number: int) -> None:
+        progress.report(f"scorecard, fold {number} of {len(folds.folds)}", share=0.2 * (number - 1) / len(folds.folds))
 
-    made = make_card(training, features, folds, config, tested)
-    if not made.engine.binnings:
-        raise GateStopped("No feature tells bads from goods, so no scorecard can be made; check target and mapping.")
-    _warn_of_wrong_trends(features, made.binnings, training, config, progress)
-    engine, out_of_fold, compared = own_cards(made, training, features, folds, config, progress)
-    held = [binning.feature for _, card in cards_of(engine) for binning in card.binnings]
-    used = set(engine.features if isinstance(engine, Cards) else held)
+    fit = make_card(training, features, folds, config, report_fold)
+    if not fit.engine.binnings:
+        raise GateStopped("No feature tells bads from goods, so no scorecard can be fitted; check target and mapping.")
+    _warn_of_wrong_trends(features, fit.binnings, training, config, progress)
+    engine, out_of_fold, compared = own_cards(fit, training, features, folds, config, progress)
+    on_cards = {binning.feature for _, card in engine.cards for binning in card.binnings}
+    used = set(engine.features)
     report: dict[str, object] = {
         "candidates": len(PENALTIES),
-        "parameters": {"penalty": made.penalty},
-        "log_loss": made.log_loss,
-        "calibration": made.calibration,
+        "parameters": {"penalty": fit.penalty},
+        "log_loss": fit.log_loss,
+        "calibration": fit.calibration,
         "left_out": {
             binning.feature: "no bin is worth a point"
             if binning.information_value >= config.scorecard.least_information_value
             else f"information value {max(binning.information_value, 0.0):.4f}"
-            for binning in made.binnings
+            for binning in fit.binnings
             if binning.feature not in used
         },
         "own_cards": compared,
     }
-    reviewed = {name: bins for name, bins in config.scorecard.manual_bins.items() if name in held}
+    reviewed = {name: bins for name, bins in config.scorecard.manual_bins.items() if name in on_cards}
     if reviewed:
         report["manual_bins"] = {
             name: {

@@ -10,7 +10,7 @@ from components.credit.training.finish import finish
 from components.credit.training.folds import make_folds
 from components.credit.training.samples import read_training
 from components.train_sklearn.forest import fit_forest
-from components.train_sklearn.scorecard import fit_card
+from components.train_sklearn.scorecard import fit_scorecard
 
 
 def train(
@@ -23,7 +23,7 @@ def train(
         dictionary: Its features.
         config: The search, the scorecard, the policy and the seed.
         store: Where the table lies.
-        progress: Told of each step.
+        progress: Receives each step.
 
     Raises:
         InputError: The table lacks a feature, or the search's space does not fit the forest.
@@ -32,7 +32,7 @@ def train(
     progress.report("reading the training sample", share=0.0)
     training = read_training(features, dictionary, config, store)
     folds = make_folds(training.borrowers, training.decided_at, training.bad, config.search.folds, config.seed)
-    card = fit_card(training, dictionary, folds, config, progress)
+    card = fit_scorecard(training, dictionary, folds, config, progress)
     scorecard = finish(card, training, folds, config, features)
     forest = fit_forest(training, dictionary, folds, config, progress)
     progress.report("random forest, reference", share=0.95)

@@ -69,8 +69,8 @@ class _Growing:
         """Grow up to so many rounds, and look at the mean AUC of the folds."""
 
         def margin(booster: xgboost.Booster, part: _Part) -> Floats:
-            for place in range(self.rounds, rounds):
-                booster.update(part.learnt, place)
+            for number in range(self.rounds, rounds):
+                booster.update(part.learnt, number)
             return np.asarray(booster.predict(part.tested, output_margin=True), dtype=np.float64)
 
         with ThreadPoolExecutor(_THREADS) as pool:
@@ -107,12 +107,14 @@ def fit_boosting(
     try:
         finalists = _search([fixed | {"eta": _FAST_RATE} | candidate for candidate in drawn], thinned, progress)
         finals = [
-            _learn_slowly(fixed | {"eta": RATE} | drawn[place], whole, progress, 0.55 + 0.35 * rank / len(finalists))
-            for rank, place in enumerate(finalists)
+            _learn_slowly(
+                fixed | {"eta": RATE} | drawn[candidate], whole, progress, 0.55 + 0.35 * rank / len(finalists)
+            )
+            for rank, candidate in enumerate(finalists)
         ]
     except xgboost.core.XGBoostError as error:
         raise InputError(f"search.xgboost_space: {_sentence(error)}") from error
-    best = max(range(len(finals)), key=lambda place: finals[place].auc)
+    best = max(range(len(finals)), key=lambda final: finals[final].auc)
     rounds, parameters = finals[best].rounds, drawn[finalists[best]]
 
     progress.report(f"XGBoost, {rounds} rounds on all rows", share=0.9)
@@ -136,24 +138,24 @@ def fit_boosting(
 
 
 def _search(candidates: list[dict[str, Any]], parts: list[_Part], progress: Progress) -> list[int]:
-    """Places of the best candidates, by what few rounds at a fast learning rate tell."""
-    growing = {place: _Growing(parameters, parts) for place, parameters in enumerate(candidates)}
+    """Indices of the best candidates after few rounds at a fast learning rate."""
+    growing = {index: _Growing(parameters, parts) for index, parameters in enumerate(candidates)}
     for rung, rounds in enumerate(_RUNGS):
-        for done, (place, candidate) in enumerate(growing.items(), start=1):
+        for done, (index, candidate) in enumerate(growing.items(), start=1):
             candidate.grow(rounds)
             progress.report(
-                f"XGBoost, candidate {place + 1} of {len(candidates)}, {rounds} rounds",
+                f"XGBoost, candidate {index + 1} of {len(candidates)}, {rounds} rounds",
                 share=0.05 + 0.5 * (rung + done / len(growing)) / len(_RUNGS),
             )
         kept = max(_FINALISTS, round(len(growing) * _KEPT)) if rung + 1 < len(_RUNGS) else _FINALISTS
-        ranked = sorted(growing, key=lambda place: -growing[place].auc)
-        growing = {place: growing[place] for place in ranked[:kept]}
+        ranked = sorted(growing, key=lambda index: -growing[index].auc)
+        growing = {index: growing[index] for index in ranked[:kept]}
     return list(growing)
 
 
 @dataclass(frozen=True)
 class _Final:
-    """What slow learning came to: its best mean AUC, the rounds of it, and the margins of each fold at them."""
+    """The best point of slow learning: its mean AUC, its rounds, and the margins of each fold after them."""
 
     auc: float
     rounds: int
@@ -161,7 +163,7 @@ class _Final:
 
 
 def _learn_slowly(parameters: dict[str, Any], parts: list[_Part], progress: Progress, share: float) -> _Final:
-    """Grow slowly until the mean AUC of the folds has not risen for long; ``share`` of the stage is done before."""
+    """Grow slowly until the mean AUC of the folds has not risen for long, from ``share`` of the stage on."""
     candidate = _Growing(parameters, parts)
     best = _Final(0.0, 0, [])
     while candidate.rounds < _MOST_ROUNDS and candidate.rounds - best.rounds < _PATIENCE:

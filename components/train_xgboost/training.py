@@ -20,7 +20,7 @@ def train(features: Manifest, dictionary: list[Feature], config: Config, store: 
         dictionary: Its features.
         config: The search, the policy and the seed.
         store: Where the table lies.
-        progress: Told of each step.
+        progress: Receives each step.
 
     Raises:
         InputError: The table lacks a feature, or the search's space does not fit XGBoost.

@@ -26,8 +26,8 @@ from sklearn.ensemble import RandomForestClassifier
 
 from components.credit.models.trees.booster import read_nodes
 from components.credit.models.trees.engine import Matrix, forest_to_booster
-from components.credit.models.trees.treeshap import margins, parts
-from components.credit.models.trees.treetables import tabulated
+from components.credit.models.trees.margins import margins
+from components.credit.models.trees.treeshap import parts, tabulated
 
 _FEATURES, _LEARNT, _SCORED = 40, 10_000, 100
 _TURNS = 2

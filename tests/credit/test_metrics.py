@@ -50,7 +50,7 @@ def test_counts_without_one_class_have_no_ks_and_no_auc():
 
 def test_figures_at_the_cutoff_are_those_of_scikit_learn():
     bad, probability = portfolio(500)
-    matrix = metrics.confusion(bad, probability, 0.25)
+    matrix = metrics.confusion_matrix(bad, probability, 0.25)
     declined = probability > 0.25
     assert matrix.tolist() == confusion_matrix(bad, declined).tolist()
     found = metrics.at_cutoff(matrix)
@@ -62,7 +62,7 @@ def test_figures_at_the_cutoff_are_those_of_scikit_learn():
 
 
 def test_an_application_at_the_cutoff_is_approved():
-    assert metrics.confusion([0, 1], [0.2, 0.2], 0.2).tolist() == [[1, 0], [1, 0]]
+    assert metrics.confusion_matrix([0, 1], [0.2, 0.2], 0.2).tolist() == [[1, 0], [1, 0]]
 
 
 def test_nobody_declined_has_no_precision():

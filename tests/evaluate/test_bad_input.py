@@ -14,7 +14,7 @@ from components.credit.models.card import Card
 from components.credit.progress import Progress
 from components.credit.training.folds import make_folds
 from components.credit.training.samples import Training
-from components.train_sklearn.scorecard import fit_card
+from components.train_sklearn.scorecard import fit_scorecard
 
 N = 1_000
 RANDOM = np.random.default_rng(3)
@@ -101,10 +101,10 @@ def test_a_card_is_made_with_the_bins_that_people_set():
     folds = make_folds(book.borrowers, book.decided_at, bad, 3, 1)
     set_by_people = {"x": ManualBins("Comité", datetime.date(2024, 5, 2), cuts=[-0.5, 0.25])}
     config = Config(scorecard=Scorecard(manual_bins=set_by_people))
-    card = fit_card(book, [NUMBER], folds, config, Progress("train-sklearn")).engine
+    card = fit_scorecard(book, [NUMBER], folds, config, Progress("train-sklearn")).engine
     assert isinstance(card, Card)
     assert card.binnings[0].cuts == [-0.5, 0.25]
     assert len(set(card.points[0][1:])) == 3
     unknown = Config(scorecard=Scorecard(manual_bins={"y": set_by_people["x"]}))
     with pytest.raises(InputError, match="names 'y', which is no feature"):
-        fit_card(book, [NUMBER], folds, unknown, Progress("train-sklearn"))
+        fit_scorecard(book, [NUMBER], folds, unknown, Progress("train-sklearn"))

@@ -7,7 +7,7 @@ import pytest
 from fairlearn.metrics import demographic_parity_ratio
 
 from components.credit.config import Limits
-from components.credit.drift import reference
+from components.credit.drift import training_reference
 from components.credit.errors import GateStopped
 from components.credit.models.scorer import Scorer
 from components.evaluate.comparison import Comparison
@@ -18,7 +18,7 @@ from components.evaluate.stability import calibration_rows, input_rows
 def test_the_input_that_moved_leads_and_the_others_are_stable(rows: pd.DataFrame, scorers: dict[str, Scorer]):
     scorer = scorers["scorecard"]
     training, test = rows[rows["sample"] == "train"], rows[rows["sample"] == "test"]
-    seen = reference(np.arange(len(training)), scorer.features, training)
+    seen = training_reference(np.arange(len(training)), scorer.features, training)
     scorer = replace(scorer, training={"reference": msgspec.to_builtins(seen)})
     moved = test.assign(debt_to_income=test["debt_to_income"] + 1.5)
     first, *others = input_rows(scorer, moved, 0.999)

@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from components.credit.book.store import Store
 from components.credit.config import Config, Rule
 from components.credit.dictionary import Feature
-from components.credit.drift import reference, reference_of
+from components.credit.drift import reference_of, training_reference
 from components.credit.errors import InputError
 from components.credit.models.binning import Bin, Binning
 from components.credit.models.calibration import Calibration, Scaling, sigmoid
@@ -62,7 +62,7 @@ def card(training: Book) -> Scorer:
         "scorecard", (LATE, CHANNEL), Card(SCALING, 565, binnings, points), Calibration(), SCALING, 0.15,
         (0.03, 0.06, 0.15, 0.3), {},
     )  # fmt: skip
-    seen = reference(scorer.points(training), scorer.features, training)
+    seen = training_reference(scorer.points(training), scorer.features, training)
     return replace(scorer, training={"reference": msgspec.to_builtins(seen)})
 
 

@@ -116,8 +116,8 @@ def test_counts_do_not_depend_on_how_rows_are_dealt_out(model: Model) -> None:
 def test_the_shift_of_points_is_told_from_counts(model: Model) -> None:
     scored = score_batch(model, rows_for(model, 900).combine_chunks().to_batches()[0])
     points = scored["points"].to_numpy()
-    same = drift.reference(points, [], {}).points
-    moved = drift.reference(points - 40, [], {}).points
+    same = drift.training_reference(points, [], {}).points
+    moved = drift.training_reference(points - 40, [], {}).points
     tally = tallied(scored, "v")
     stable, shifted = shift_of(tally, same, 0.95), shift_of(tally, moved, 0.95)
     assert stable is not None

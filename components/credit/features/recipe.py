@@ -1,4 +1,4 @@
-"""What a scorer must know of the lender to make the features that the pipeline made."""
+"""What a scorer must know of the lender so that its features are those of the pipeline."""
 
 from msgspec import Struct
 
@@ -38,12 +38,12 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelInputs(Struct, frozen=True, forbid_unknown_fields=True):
-    """What must be made of applications so that a released model can score them.
+    """The inputs that a released model needs of each application.
 
     Args:
         version: The model.
-        features: Names of its inputs, in order, and of what its release's hard rules look at besides.
-        recipe: How they are made.
+        features: Names of its inputs, in order, then of the features that only its release's hard rules read.
+        recipe: How they follow from the tables.
     """
 
     version: str

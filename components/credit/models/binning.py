@@ -1,7 +1,9 @@
 """Bins of a feature, and what they say of risk: the weight of evidence.
 
-A binning is fitted once and kept as data; fitting and scoring find a row's bin by the same function. Missing values
-and each special code have bins of their own, with their own weight of evidence.
+A binning is fitted once and kept as data; fitting and scoring look a row's bin up by the same function. Missing values
+and each special code have bins of their own.
+
+Source: N. Siddiqi, "Credit Risk Scorecards" (2006), for weight of evidence and information value.
 """
 
 import math
@@ -19,11 +21,11 @@ from components.credit.config import ManualBins
 from components.credit.dictionary import Feature
 from components.credit.errors import InputError
 from components.credit.models.calibration import Floats, Integers
-from components.credit.models.monotone import Trend, best_segments
+from components.credit.models.trends import Trend, best_runs
 
 
 class Columns(Protocol):
-    """An array by name: a DataFrame is one, and so is a dict."""
+    """An array by feature name, float64 with NaN for numbers, text with None for categories: a DataFrame, or a dict."""
 
     def __getitem__(self, name: str, /) -> Any: ...
 
@@ -72,7 +74,7 @@ class Binning(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 
     @property
     def ordered_from(self) -> int:
-        """Place of the first bin that follows the trend; those before it stand alone."""
+        """Index of the first bin that follows the trend; those before it stand alone."""
         return 1 + len(self.special) if self.type == "number" else 2
 
     @property
@@ -84,38 +86,38 @@ class Binning(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         return float(shares @ np.array([bin.woe for bin in self.bins]))
 
     def index(self, column: Any) -> Integers:
-        """Place in ``bins`` of each value, shape (n,)."""
+        """Index in ``bins`` of each value, shape (n,)."""
         if self.type == "category" or len(column) <= FEW_ROWS:
-            return np.array(self.places(column), dtype=np.int64)
+            return np.array(self.indices(column), dtype=np.int64)
         values = numbers(column)
         index = np.searchsorted(self._cuts, values, side="right") + self.ordered_from
-        for place, code in enumerate(self.special, start=1):
-            index[values == code] = place
+        for bin, code in enumerate(self.special, start=1):
+            index[values == code] = bin
         index[np.isnan(values)] = 0
         return index
 
-    def places(self, column: Any) -> list[int]:
-        """The same as ``index``, value by value."""
+    def indices(self, column: Any) -> list[int]:
+        """The same as ``index`` in a list, looked up value by value."""
         if self.type == "category":
-            groups = self._places
+            groups = self._bin_of_category
             return [groups.get(value, 1) if isinstance(value, str) else 0 for value in column]
-        codes, cuts, first = self._codes, self.cuts, self.ordered_from
+        codes, cuts, first = self._bin_of_code, self.cuts, self.ordered_from
         return [
             0 if value != value else codes.get(value) or bisect_right(cuts, value) + first
             for value in numbers(column).tolist()
         ]
 
     @cached_property
-    def _codes(self) -> dict[float, int]:
-        return {code: place for place, code in enumerate(self.special, start=1)}
+    def _bin_of_code(self) -> dict[float, int]:
+        return {code: bin for bin, code in enumerate(self.special, start=1)}
 
     @cached_property
     def _cuts(self) -> Floats:
         return np.array(self.cuts, dtype=np.float64)
 
     @cached_property
-    def _places(self) -> dict[str, int]:
-        return {category: place for place, group in enumerate(self.groups, start=2) for category in group}
+    def _bin_of_category(self) -> dict[str, int]:
+        return {category: bin for bin, group in enumerate(self.groups, start=2) for category in group}
 
 
 def numbers(column: Any) -> Floats:
@@ -131,17 +133,17 @@ def fit_binning(
     least_share: float,
     trend: Trend | Literal["automatic"] | None = None,
 ) -> Binning:
-    """Bins of a feature that tell bads from goods best, by log-likelihood, along one trend.
+    """Bins of a feature that part bads from goods best, by log-likelihood, along one trend.
 
     The trend is the feature's own where it is known, else the better of both, or one with a single turn where that
-    wins clearly. A feature that tells nothing, such as a constant, gets a single range.
+    wins clearly. A feature that says nothing of risk, such as a constant, gets a single range.
 
     Args:
         feature: The feature.
-        column: Its values, shape (n,).
+        column: Its values, shape (n,): numbers, or text and None.
         bad: 0 or 1, shape (n,).
         most: Greatest number of ranges or groups.
-        least_share: Least share of the rows in a range or group.
+        least_share: Least share of the rows in a range or group, 0 to 1.
         trend: Of a number, in place of the feature's own; ``automatic`` as if the feature had none.
     """
     least = max(1, math.ceil(least_share * len(bad)))
@@ -205,19 +207,19 @@ def _ranges(feature: Feature, trend: Trend, cuts: list[float]) -> Binning:
 
 
 def _best_trend(wanted: Trend | None, rows: Floats, bads: Floats, least: int, most: int) -> tuple[Trend, list[int]]:
-    """The trend that is wanted, or the simplest that none beats clearly, with its segments."""
+    """The trend that is wanted, or the simplest that none beats clearly, with the starts of its runs."""
     if len(rows) < 2:
         return wanted or "free", [0]
     if wanted:
-        return wanted, best_segments(rows, bads, least, most, wanted)[0]
+        return wanted, best_runs(rows, bads, least, most, wanted)[0]
     margins: dict[Trend, float] = {"increasing": 0.0, "decreasing": 0.0, "free": _FREE}
-    found = {trend: best_segments(rows, bads, least, most, trend) for trend in margins}
-    # what even free segments do not win, no turn does
-    if found["free"][1] > max(found["increasing"][1], found["decreasing"][1]) + _TURN:
+    runs = {trend: best_runs(rows, bads, least, most, trend) for trend in margins}
+    # what even free runs do not win, no turn does
+    if runs["free"][1] > max(runs["increasing"][1], runs["decreasing"][1]) + _TURN:
         margins |= {"peak": _TURN, "valley": _TURN}
-        found |= {trend: best_segments(rows, bads, least, most, trend) for trend in margins if trend not in found}
-    chosen = max(found, key=lambda trend: found[trend][1] - margins[trend])
-    return chosen, found[chosen][0]
+        runs |= {trend: best_runs(rows, bads, least, most, trend) for trend in margins if trend not in runs}
+    chosen = max(runs, key=lambda trend: runs[trend][1] - margins[trend])
+    return chosen, runs[chosen][0]
 
 
 def _fit_category(feature: Feature, column: Sequence[str | None], bad: Integers, most: int, least: int) -> Binning:
@@ -226,7 +228,7 @@ def _fit_category(feature: Feature, column: Sequence[str | None], bad: Integers,
     if categories:
         rows = np.array([count for _, count, _ in categories], dtype=np.float64)
         bads = np.array([count for _, _, count in categories], dtype=np.float64)
-        starts, _ = best_segments(rows, bads, least, most, "increasing")
+        starts, _ = best_runs(rows, bads, least, most, "increasing")
         names = [name for name, _, _ in categories]
         groups = [sorted(names[start:end]) for start, end in zip(starts, [*starts[1:], len(names)], strict=True)]
     return _grouped(feature, "increasing", groups)
@@ -269,11 +271,14 @@ def _weighed(binning: Binning, index: Integers, bad: Integers) -> Binning:
 
 
 def _fine_bins(values: Floats, bad: Integers) -> tuple[Floats, Floats, Floats, Floats]:
-    """Least and greatest value, rows and bads of the fine bins: each value its own where they are few, else of even
-    size, so that a value that fills a bin has it for itself."""
-    distinct, place = np.unique(values, return_inverse=True)
-    rows: Floats = np.bincount(place, minlength=len(distinct)).astype(np.float64)
-    bads: Floats = np.bincount(place, weights=bad, minlength=len(distinct)).astype(np.float64)
+    """Least and greatest value, rows and bads of each fine bin, shape (p,) each.
+
+    Where values are few, each has its own bin; else bins are of even size, so that a value that fills one has it for
+    itself.
+    """
+    distinct, level = np.unique(values, return_inverse=True)
+    rows: Floats = np.bincount(level, minlength=len(distinct)).astype(np.float64)
+    bads: Floats = np.bincount(level, weights=bad, minlength=len(distinct)).astype(np.float64)
     starts = np.arange(len(distinct))
     if len(distinct) > _FINE_BINS:
         middle = (np.cumsum(rows) - rows / 2) * _FINE_BINS / rows.sum()

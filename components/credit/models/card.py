@@ -2,17 +2,19 @@
 
 The points are the model. A card's log-odds follow from the sum of its whole points, so that a branch that adds up
 the printed card and the server that scores an application give the same points, the same probability and the same
-decision. Platt's calibration is therefore folded into the points when a card is made.
+decision. Platt's calibration is therefore folded into the points when a card is fitted.
 """
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import Struct
 
 from components.credit.models.binning import FEW_ROWS, Binning, Columns
 from components.credit.models.calibration import Floats, Integers, Scaling
+from components.credit.models.engine import Stored
 
 
 def explained_by(scaling: Scaling, base_points: int, points: Integers) -> tuple[Floats, Floats]:
@@ -22,7 +24,7 @@ def explained_by(scaling: Scaling, base_points: int, points: Integers) -> tuple[
 
 
 class Card(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
-    """A scorecard.
+    """A scorecard, which is an ``Engine``.
 
     Args:
         scaling: The scale that the points stand on, kept with them.
@@ -51,19 +53,37 @@ class Card(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         """Where the bins of each feature part; none for categories."""
         return [binning.cuts for binning in self.binnings]
 
+    @property
+    def margin_is_log_odds(self) -> bool:
+        """Points are linear in log-odds."""
+        return True
+
+    @property
+    def cards(self) -> list["SegmentCard"]:
+        """The card itself, which scores all rows."""
+        return [SegmentCard("", self)]
+
+    @property
+    def parting(self) -> None:
+        """No feature chooses another card."""
+
+    def fits(self, names: list[str]) -> bool:
+        """Whether these are the features, in order."""
+        return self.features == names
+
     def feature_points(self, columns: Columns) -> Integers:
         """Points of each feature, shape (n, features)."""
-        read = [columns[binning.feature] for binning in self.binnings]
-        if len(read[0]) <= FEW_ROWS:
-            parts = [
-                [points[place] for place in binning.places(column)]
-                for binning, points, column in zip(self.binnings, self.points, read, strict=True)
+        values = [columns[binning.feature] for binning in self.binnings]
+        if len(values[0]) <= FEW_ROWS:
+            by_feature = [
+                [points[bin] for bin in binning.indices(column)]
+                for binning, points, column in zip(self.binnings, self.points, values, strict=True)
             ]
-            return np.array(parts, dtype=np.int64).T
+            return np.array(by_feature, dtype=np.int64).T
         return np.column_stack(
             [
                 np.asarray(points, dtype=np.int64)[binning.index(column)]
-                for binning, points, column in zip(self.binnings, self.points, read, strict=True)
+                for binning, points, column in zip(self.binnings, self.points, values, strict=True)
             ]
         )
 
@@ -79,17 +99,28 @@ class Card(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         """``margin`` and ``contributions``, the bins looked up once."""
         return explained_by(self.scaling, self.base_points, self.feature_points(columns))
 
-    def varied(self, columns: Columns, places: Sequence[int], values: Sequence[Sequence[float]]) -> Floats:
-        """Margins of one row with one number at a time at other values, as ``Trees.varied``."""
+    def varied(self, columns: Columns, features: Sequence[int], values: Sequence[Sequence[float]]) -> Floats:
+        """Margins of one row with one number at a time at other values, as ``Engine.varied``."""
         own = self.feature_points(columns)[0].tolist()
         whole = self.base_points + sum(own)
         points = [
-            whole - own[place] + self.points[place][bin]
-            for place, of in zip(places, values, strict=True)
-            for bin in self.binnings[place].places(of)
+            whole - own[feature] + self.points[feature][bin]
+            for feature, others in zip(features, values, strict=True)
+            for bin in self.binnings[feature].indices(others)
         ]
         return self.scaling.log_odds(np.array(points, dtype=np.int64))
 
     def log_odds(self, margin: Floats) -> Floats:
         """The margin is log-odds already."""
         return margin
+
+    def stored(self) -> Stored:
+        """The card itself, in ``model.json`` alone."""
+        return Stored("card", self, {})
+
+
+class SegmentCard(NamedTuple):
+    """A card with the rows that it scores, such as ``loans_before < 1``; empty where it scores all."""
+
+    rows: str
+    card: Card

@@ -1,8 +1,7 @@
 """Two scorecards in one: each scores the part of a book whose risk it follows, such as new and recurrent clients.
 
-What parts the book is a feature, so that a row alone says which card is its own, and every reader of a model (the
-scorer, SQL, a sheet) finds it by the same comparison. The feature's part in the margin holds what the cards' bases
-differ by.
+A feature parts the book, so that a row alone says which card scores it, and every reader of a model (the scorer, SQL,
+a sheet) chooses by the same comparison. The feature's part in the margin holds the difference of the cards' bases.
 """
 
 from collections.abc import Sequence
@@ -14,15 +13,16 @@ from msgspec import Struct
 
 from components.credit.models.binning import Columns, numbers
 from components.credit.models.calibration import Floats, Integers
-from components.credit.models.card import Card, explained_by
+from components.credit.models.card import Card, SegmentCard, explained_by
+from components.credit.models.engine import Boundary, Stored
 
 
 class Parting(NamedTuple):
-    """What parts a book in two segments.
+    """A way to part a book in two segments.
 
     Args:
         column: The feature table's column of the segment.
-        feature: Feature that tells it.
+        feature: Feature that says of which segment a row is.
         at: From this value on a row is of the segment ``above``; less, or missing, of ``below``.
         below: Value of ``column`` there.
         above: Value of ``column`` there.
@@ -42,7 +42,7 @@ PARTINGS = (
 
 
 class Cards(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
-    """A scorecard for each side of a book.
+    """A scorecard for each side of a book, which together are an ``Engine``.
 
     Args:
         by: Feature that parts the book.
@@ -66,11 +66,37 @@ class Cards(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     @cached_property
     def edges(self) -> list[list[float]]:
         """Where rows part by each feature, on either card."""
-        found: dict[str, set[float]] = {name: set() for name in self.features}
+        cuts: dict[str, set[float]] = {name: set() for name in self.features}
         for card in (self.below, self.above):
             for binning in card.binnings:
-                found[binning.feature].update(binning.cuts)
-        return [sorted(found[name]) for name in self.features]
+                cuts[binning.feature].update(binning.cuts)
+        return [sorted(cuts[name]) for name in self.features]
+
+    @property
+    def margin_is_log_odds(self) -> bool:
+        """Points are linear in log-odds."""
+        return True
+
+    @property
+    def binnings(self) -> None:
+        """The cards may bin a feature differently."""
+
+    @property
+    def cards(self) -> list[SegmentCard]:
+        """Both cards, each with the rows that it scores."""
+        return [
+            SegmentCard(f"{self.by} < {self.at:g}", self.below),
+            SegmentCard(f"{self.by} >= {self.at:g}", self.above),
+        ]
+
+    @property
+    def parting(self) -> Boundary:
+        """What chooses the card of a row."""
+        return Boundary(self.by, self.at)
+
+    def fits(self, names: list[str]) -> bool:
+        """Whether these are the features, in order, and the cards ask for no others."""
+        return self.features == names and {self.by, *self.below.features, *self.above.features} <= set(names)
 
     def is_above(self, columns: Columns) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Whether each row is scored by ``above``, shape (n,)."""
@@ -81,17 +107,17 @@ class Cards(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         is_above = self.is_above(columns)
         points = np.zeros((len(is_above), len(self.features)), dtype=np.int64)
         sides = ((self.below, ~is_above), (self.above, is_above))
-        for (card, rows), places in zip(sides, self._places, strict=True):
+        for (card, rows), indices in zip(sides, self._indices, strict=True):
             if rows.any():
-                points[np.flatnonzero(rows)[:, None], places] = card.feature_points(columns)[rows]
+                points[np.flatnonzero(rows)[:, None], indices] = card.feature_points(columns)[rows]
                 points[rows, self.features.index(self.by)] += card.base_points - self.above.base_points
         return points
 
     @cached_property
-    def _places(self) -> tuple[list[int], list[int]]:
-        """Where the features of each card stand among all."""
-        at = {name: place for place, name in enumerate(self.features)}
-        below, above = ([at[name] for name in card.features] for card in (self.below, self.above))
+    def _indices(self) -> tuple[list[int], list[int]]:
+        """Indices of each card's features among all."""
+        index = {name: number for number, name in enumerate(self.features)}
+        below, above = ([index[name] for name in card.features] for card in (self.below, self.above))
         return below, above
 
     def margin(self, columns: Columns) -> Floats:
@@ -106,21 +132,18 @@ class Cards(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         """``margin`` and ``contributions``, the bins looked up once."""
         return explained_by(self.above.scaling, self.above.base_points, self.feature_points(columns))
 
-    def varied(self, columns: Columns, places: Sequence[int], values: Sequence[Sequence[float]]) -> Floats:
-        """Margins of one row with one number at a time at other values, as ``Trees.varied``."""
-        ends = np.cumsum([len(of) for of in values]).tolist()
+    def varied(self, columns: Columns, features: Sequence[int], values: Sequence[Sequence[float]]) -> Floats:
+        """Margins of one row with one number at a time at other values, as ``Engine.varied``."""
+        ends = np.cumsum([len(others) for others in values]).tolist()
         rows = {name: np.repeat(np.asarray(columns[name]), ends[-1]) for name in self.features}
-        for place, end, of in zip(places, ends, values, strict=True):
-            rows[self.features[place]][end - len(of) : end] = of
+        for feature, end, others in zip(features, ends, values, strict=True):
+            rows[self.features[feature]][end - len(others) : end] = others
         return self.margin(rows)
 
     def log_odds(self, margin: Floats) -> Floats:
         """The margin is log-odds already."""
         return margin
 
-
-def cards_of(engine: Card | Cards) -> list[tuple[str, Card]]:
-    """Each card with the rows that it scores, such as ``loans_before < 1``; empty where it scores all."""
-    if isinstance(engine, Card):
-        return [("", engine)]
-    return [(f"{engine.by} < {engine.at:g}", engine.below), (f"{engine.by} >= {engine.at:g}", engine.above)]
+    def stored(self) -> Stored:
+        """Both cards, in ``model.json`` alone."""
+        return Stored("cards", self, {})

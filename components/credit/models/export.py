@@ -1,4 +1,4 @@
-"""A scorecard for places that Quipu does not reach: one SQL expression, a JSON document, an Excel sheet for a branch.
+"""A scorecard for systems without Quipu: one SQL expression, a JSON document, an Excel sheet for a branch.
 
 Each gives the very points of ``Card``: the points are whole, and the cuts are written with all their digits.
 """
@@ -18,9 +18,8 @@ from components.credit.config import Rule
 from components.credit.errors import InputError
 from components.credit.models.binning import Binning
 from components.credit.models.card import Card
-from components.credit.models.cards import Cards, cards_of
+from components.credit.models.engine import Engine
 from components.credit.models.scorer import Scorer
-from components.credit.models.trees.engine import Trees
 
 _NUMBER = "DOUBLE PRECISION"
 _FIRST_ROW = 4  # of the inputs in the sheet
@@ -36,8 +35,7 @@ _POINTS_ARE = (
     "variables se parecen entre sí, no son el peso de evidencia (WoE) de cada tramo a escala."
 )
 _SAME_DAY = (1980, 1, 1, 0, 0, 0)
-
-
+# Ending of the file of each form of ``exported``.
 ENDINGS = {"sql": "sql", "excel": "xlsx", "json": "json", "bins": "yaml"}
 
 
@@ -48,33 +46,34 @@ def exported(scorer: Scorer, version: str, form: str, rules: Sequence[Rule]) -> 
         InputError: The model is no scorecard.
     """
     if form == "sql":
-        return sql(engine_of(scorer, version)).encode()
+        return sql(_engine(scorer, version)).encode()
     if form == "bins":
-        return manual_bins(engine_of(scorer, version), version)
+        return manual_bins(_engine(scorer, version), version)
     return sheet(scorer, version, rules) if form == "excel" else document(scorer, version)
 
 
-def engine_of(scorer: Scorer, version: str) -> Card | Cards:
-    """The card of a model, or its cards.
+def _engine(scorer: Scorer, version: str) -> Engine:
+    """The engine of a model, once it has a card.
 
     Raises:
         InputError: The model is no scorecard.
     """
-    if isinstance(scorer.engine, Trees):
+    if not scorer.engine.cards:
         raise InputError(f"Model {version} is a {scorer.family}, not a scorecard, so that it has no card to export.")
     return scorer.engine
 
 
-def sql(engine: Card | Cards) -> str:
+def sql(engine: Engine) -> str:
     """The points of a row as one expression of PostgreSQL and DuckDB, over columns named as the features.
 
     Numbers may be of any numeric type, NULL or NaN where missing; categories are text.
     """
-    if isinstance(engine, Card):
-        return _sum(engine)
-    by = f"CAST({_quoted(engine.by)} AS {_NUMBER})"
-    is_below = f"{by} IS NULL OR {by} = {_number(float('nan'))} OR {by} < {_number(engine.at)}"
-    return f"CASE WHEN {is_below} THEN\n{_sum(engine.below)}ELSE\n{_sum(engine.above)}END\n"
+    sums = [_sum(card) for _, card in engine.cards]
+    if engine.parting is None:
+        return sums[0]
+    by = f"CAST({_quoted(engine.parting.feature)} AS {_NUMBER})"
+    is_below = f"{by} IS NULL OR {by} = {_number(float('nan'))} OR {by} < {_number(engine.parting.at)}"
+    return f"CASE WHEN {is_below} THEN\n{sums[0]}ELSE\n{sums[1]}END\n"
 
 
 def _sum(card: Card) -> str:
@@ -82,7 +81,7 @@ def _sum(card: Card) -> str:
     return "\n".join([str(card.base_points), *(f"+ {part}" for part in parts)]) + "\n"
 
 
-def manual_bins(engine: Card | Cards, version: str) -> bytes:
+def manual_bins(engine: Engine, version: str) -> bytes:
     """The bins as the configuration takes them, for people to change; a run refuses them until reviewed.
 
     Bins that people set hold on all cards; where there are two, a feature of both comes with those of the latter.
@@ -94,7 +93,7 @@ def manual_bins(engine: Card | Cards, version: str) -> bytes:
             "version": f"from {version}",
             **({"cuts": binning.cuts} if binning.type == "number" else {"groups": binning.groups}),
         }
-        for _, card in cards_of(engine)
+        for _, card in engine.cards
         for binning in card.binnings
         if binning.cuts or binning.groups
     }
@@ -110,17 +109,17 @@ def manual_bins(engine: Card | Cards, version: str) -> bytes:
 def document(scorer: Scorer, version: str) -> bytes:
     """The card as JSON: scale, cut-off, base, and each feature's bins with their points; where there are two, ``cards``
     holds base and features of each, with the ``rows`` that it scores."""
-    engine = engine_of(scorer, version)
-    found = {
+    engine = _engine(scorer, version)
+    content: dict[str, Any] = {
         "version": version,
         "scaling": msgspec.to_builtins(scorer.scaling),
         "cutoff_points": scorer.cutoff_points,
     }
-    if isinstance(engine, Card):
-        found |= _of_card(scorer, engine)
-    else:
-        found["cards"] = [{"rows": rows, **_of_card(scorer, card)} for rows, card in cards_of(engine)]
-    return msgspec.json.format(msgspec.json.encode(found), indent=1)
+    cards = [
+        {"rows": rows, **_of_card(scorer, card)} if rows else _of_card(scorer, card) for rows, card in engine.cards
+    ]
+    content |= cards[0] if engine.parting is None else {"cards": cards}
+    return msgspec.json.format(msgspec.json.encode(content), indent=1)
 
 
 def _of_card(scorer: Scorer, card: Card) -> dict[str, Any]:
@@ -151,7 +150,7 @@ def sheet(scorer: Scorer, version: str, rules: Sequence[Rule]) -> bytes:
         version: Its version.
         rules: The hard rules in force, which decline whatever the points.
     """
-    engine = engine_of(scorer, version)
+    engine = _engine(scorer, version)
     workbook = openpyxl.Workbook()
     form, bins = workbook.active, workbook.create_sheet("Tarjeta")
     form.title = "Calcular"
@@ -168,7 +167,7 @@ def sheet(scorer: Scorer, version: str, rules: Sequence[Rule]) -> bytes:
         form.cell(row, 1, f"{feature.es}{f' ({unit})' if unit else ''}")
         form.cell(row, 3, f"={formulas[feature.name]}")
     last = _FIRST_ROW + len(scorer.features) - 1
-    for place, (text, value) in enumerate(
+    for row, (text, value) in enumerate(
         (
             ("Puntos de base", base),
             ("Puntaje", f"=C{last + 1}+SUM(C{_FIRST_ROW}:C{last})"),
@@ -177,11 +176,11 @@ def sheet(scorer: Scorer, version: str, rules: Sequence[Rule]) -> bytes:
         ),
         start=last + 1,
     ):
-        form.cell(place, 1, text).font = Font(bold=True)
-        form.cell(place, 3, value).font = Font(bold=True)
+        form.cell(row, 1, text).font = Font(bold=True)
+        form.cell(row, 3, value).font = Font(bold=True)
     _write_rules(form, scorer, rules, last + 6, f"C{last + 4}")
-    for row in bins.iter_rows(min_row=2):
-        for cell in (row[0], row[1], row[3]):
+    for cells in bins.iter_rows(min_row=2):
+        for cell in (cells[0], cells[1], cells[3]):
             if cell.value is not None:
                 cell.data_type = "s"  # also where it begins with =
     bins.append([_POINTS_ARE])
@@ -193,13 +192,13 @@ def sheet(scorer: Scorer, version: str, rules: Sequence[Rule]) -> bytes:
 
 def _write_rules(form: Any, scorer: Scorer, rules: Sequence[Rule], first: int, by_score: str) -> None:
     """The hard rules below the points, and the proposal by both; a rule on a variable of the card reads its value."""
-    asked = {feature.name: row for row, feature in enumerate(scorer.features, start=_FIRST_ROW)}
+    row_of = {feature.name: row for row, feature in enumerate(scorer.features, start=_FIRST_ROW)}
     form.cell(first, 1, "Reglas de la política (rechazan sea cual sea el puntaje)").font = Font(bold=True)
     for row, rule in enumerate(rules, start=first + 1):
         norm = f" ({rule.norm})" if rule.norm else ""
         form.cell(row, 1, f"{rule.es}: {rule.column} mayor que {rule.above:g}{norm}")
-        if rule.column in asked:
-            form.cell(row, 2, f'=IF(B{asked[rule.column]}="","",B{asked[rule.column]})')
+        if rule.column in row_of:
+            form.cell(row, 2, f'=IF(B{row_of[rule.column]}="","",B{row_of[rule.column]})')
         form.cell(row, 3, f'=IF(ISNUMBER(B{row}),IF(B{row}>{rule.above!r},"rechazar","pasa"),"pasa")')
     end = first + len(rules) + 1
     declined = f'COUNTIF(C{first + 1}:C{end - 1},"rechazar")' if rules else "0"
@@ -211,16 +210,16 @@ def _case(binning: Binning, points: list[int]) -> str:
     column = _quoted(binning.feature)
     if binning.type == "category":
         whens = [f"WHEN {column} IS NULL THEN {points[0]}"]
-        for group, given in zip(binning.groups, points[2:], strict=True):
-            whens.append(f"WHEN {column} IN ({', '.join(map(_text, group))}) THEN {given}")
+        for group, of_group in zip(binning.groups, points[2:], strict=True):
+            whens.append(f"WHEN {column} IN ({', '.join(map(_text, group))}) THEN {of_group}")
         return f"CASE {' '.join(whens)} ELSE {points[1]} END"
     value = f"CAST({column} AS {_NUMBER})"
     whens = [f"WHEN {column} IS NULL OR {value} = {_number(float('nan'))} THEN {points[0]}"]
-    for code, given in zip(binning.special, points[1:], strict=False):
-        whens.append(f"WHEN {value} = {_number(code)} THEN {given}")
+    for code, of_code in zip(binning.special, points[1:], strict=False):
+        whens.append(f"WHEN {value} = {_number(code)} THEN {of_code}")
     ranges = points[binning.ordered_from :]
-    for cut, given in zip(binning.cuts, ranges, strict=False):
-        whens.append(f"WHEN {value} < {_number(cut)} THEN {given}")
+    for cut, of_range in zip(binning.cuts, ranges, strict=False):
+        whens.append(f"WHEN {value} < {_number(cut)} THEN {of_range}")
     return f"CASE {' '.join(whens)} ELSE {ranges[-1]} END"
 
 
@@ -239,35 +238,37 @@ def _quoted(name: str) -> str:
 def _bins(binning: Binning, points: list[int]) -> list[dict[str, Any]]:
     """Each bin with its points and what falls into it: categories, a special code, or from (with) to (without)."""
     edges = [None, *binning.cuts, None]
-    found: list[dict[str, Any]] = []
-    for place, (bin_, given) in enumerate(zip(binning.bins, points, strict=True)):
-        told: dict[str, Any] = {"label": bin_.label, "points": given}
-        ordered = place - binning.ordered_from
+    described: list[dict[str, Any]] = []
+    for index, (bin_, of_bin) in enumerate(zip(binning.bins, points, strict=True)):
+        entry: dict[str, Any] = {"label": bin_.label, "points": of_bin}
+        ordered = index - binning.ordered_from
         if binning.type == "category" and ordered >= 0:
-            told["values"] = binning.groups[ordered]
-        elif binning.type == "number" and 0 < place < binning.ordered_from:
-            told["value"] = binning.special[place - 1]
+            entry["values"] = binning.groups[ordered]
+        elif binning.type == "number" and 0 < index < binning.ordered_from:
+            entry["value"] = binning.special[index - 1]
         elif binning.type == "number" and ordered >= 0:
-            told |= {"from": edges[ordered], "to": edges[ordered + 1]}
-        found.append(told)
-    return found
+            entry |= {"from": edges[ordered], "to": edges[ordered + 1]}
+        described.append(entry)
+    return described
 
 
-def _formulas(scorer: Scorer, engine: Card | Cards, bins: Any) -> tuple[int | str, dict[str, str]]:
+def _formulas(scorer: Scorer, engine: Engine, bins: Any) -> tuple[int | str, dict[str, str]]:
     """The base, formulas of each feature's points, and the bins that they read, written to their sheet.
 
     Where two cards part the book, each formula holds both and the value of the feature that parts them chooses.
     """
-    if isinstance(engine, Card):
-        return engine.base_points, _of_feature(scorer, engine, bins)
-    parting = next(feature.es for feature in scorer.features if feature.name == engine.by)
-    bins.append([f"Tarjeta 1. {parting}: menos de {engine.at:g}, o sin dato"])
-    below = _of_feature(scorer, engine.below, bins)
-    bins.append([f"Tarjeta 2. {parting}: {engine.at:g} o más"])
-    above = _of_feature(scorer, engine.above, bins)
-    is_above = f"N(B{_FIRST_ROW + engine.features.index(engine.by)})>={engine.at!r}"
+    cards = [card for _, card in engine.cards]
+    if engine.parting is None:
+        return cards[0].base_points, _of_feature(scorer, cards[0], bins)
+    (first, second), (by, at) = cards, engine.parting
+    parting = next(feature.es for feature in scorer.features if feature.name == by)
+    bins.append([f"Tarjeta 1. {parting}: menos de {at:g}, o sin dato"])
+    below = _of_feature(scorer, first, bins)
+    bins.append([f"Tarjeta 2. {parting}: {at:g} o más"])
+    above = _of_feature(scorer, second, bins)
+    is_above = f"N(B{_FIRST_ROW + engine.features.index(by)})>={at!r}"
     formulas = {name: f"IF({is_above},{above.get(name, '0')},{below.get(name, '0')})" for name in engine.features}
-    return f"=IF({is_above},{engine.above.base_points},{engine.below.base_points})", formulas
+    return f"=IF({is_above},{second.base_points},{first.base_points})", formulas
 
 
 def _of_feature(scorer: Scorer, card: Card, bins: Any) -> dict[str, str]:
@@ -277,19 +278,19 @@ def _of_feature(scorer: Scorer, card: Card, bins: Any) -> dict[str, str]:
     for binning, points in zip(card.binnings, card.points, strict=True):
         feature, row = known[binning.feature]
         first = bins.max_row + 1
-        for place, (bin_, given) in enumerate(zip(binning.bins, points, strict=True)):
-            group = binning.groups[place - 2] if binning.type == "category" and place >= 2 else [None]
+        for index, (bin_, of_bin) in enumerate(zip(binning.bins, points, strict=True)):
+            group = binning.groups[index - 2] if binning.type == "category" and index >= 2 else [None]
             for value in group:
-                bins.append([feature.es, bin_.label, given, value])
+                bins.append([feature.es, bin_.label, of_bin, value])
         formulas[feature.name] = _formula(f"B{row}", binning, points, (first, bins.max_row))
     return formulas
 
 
 def _formula(cell: str, binning: Binning, points: list[int], rows: tuple[int, int]) -> str:
     if binning.type == "category":
-        values, given = (f"Tarjeta!${column}${rows[0]}:${column}${rows[1]}" for column in "DC")
+        values, of_values = (f"Tarjeta!${column}${rows[0]}:${column}${rows[1]}" for column in "DC")
         same = f"EXACT({values},{cell})"
-        return f'IF({cell}="",{points[0]},IF(SUMPRODUCT(--{same})=0,{points[1]},SUMPRODUCT({same}*{given})))'
+        return f'IF({cell}="",{points[0]},IF(SUMPRODUCT(--{same})=0,{points[1]},SUMPRODUCT({same}*{of_values})))'
     ranges = points[binning.ordered_from :]
     starts = ";".join(["-1E+307", *(repr(cut) for cut in binning.cuts)])
     looked_up = f"LOOKUP({cell},{{{starts}}},{{{';'.join(map(str, ranges))}}})"

@@ -1,28 +1,28 @@
-"""Rows of numbers as they come, in one matrix, where others would have an array for each column."""
+"""Columns of one matrix, for the rows whose features are all numbers."""
 
 from collections.abc import Iterator, Mapping
 
 from components.credit.models.calibration import Floats
 
 
-class Rows(Mapping[str, Floats]):
-    """Columns that are those of one matrix; making forty arrays of one number would cost more than to score them.
+class MatrixColumns(Mapping[str, Floats]):
+    """Read-only mapping over one (n, features) matrix; forty arrays of one number cost more than to score them.
 
     Args:
-        places: Place of each feature in the matrix: those of a model, all numbers, in its order.
+        positions: Column of each feature in the matrix: the features of a model, all numbers, in its order.
         matrix: float64, NaN where missing, shape (n, features).
     """
 
-    __slots__ = ("matrix", "places")
+    __slots__ = ("matrix", "positions")
 
-    def __init__(self, places: Mapping[str, int], matrix: Floats) -> None:
-        self.places, self.matrix = places, matrix
+    def __init__(self, positions: Mapping[str, int], matrix: Floats) -> None:
+        self.positions, self.matrix = positions, matrix
 
     def __getitem__(self, name: str) -> Floats:
-        return self.matrix[:, self.places[name]]
+        return self.matrix[:, self.positions[name]]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.places)
+        return iter(self.positions)
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.positions)

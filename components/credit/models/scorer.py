@@ -1,4 +1,4 @@
-"""A trained model, whole: what a row's features say of its probability of bad, its points and its reasons.
+"""A trained model: from a row's features to its probability of bad, its points and its reasons.
 
 The three families answer the same calls. A model is saved as ``model.json`` and, for trees, ``trees.ubj`` beside it:
 no pickle, and the same bytes for the same model.
@@ -17,16 +17,17 @@ from msgspec import Struct
 
 from components.credit.dictionary import Feature
 from components.credit.errors import ModelRefused
-from components.credit.models.binning import Columns
+from components.credit.models.binning import Binning, Columns
 from components.credit.models.calibration import Calibration, Floats, Integers, Scaling, sigmoid
 from components.credit.models.card import Card
-from components.credit.models.cards import Cards, cards_of
-from components.credit.models.trees.engine import Encoder, Trees
+from components.credit.models.cards import Cards
+from components.credit.models.engine import Engine
+from components.credit.models.trees.engine import BOOSTER_FILE, Encoder, Trees
 
 Family = Literal["scorecard", "random_forest", "xgboost"]
 FORMAT = 1
-MODEL, TREES = "model.json", "trees.ubj"
-# Folder, within that of the scorecard, of the one with inference of what declined applicants would have done.
+MODEL = "model.json"
+# Folder, within the scorecard's, of the scorecard that infers what declined applicants would have done.
 WITH_REJECTS = "with_rejects"
 BANDS = ("A", "B", "C", "D", "E")
 
@@ -47,12 +48,12 @@ class Scorer:
         bands: Upper probabilities of the bands A, B, C and D; E lies above.
         reference: Mean contribution of each feature over the approved part of the training set.
         training: The training report.
-        recipe: How the features are made from a borrower's history; None where they are ready attributes.
+        recipe: How the features follow from a borrower's history; None where they are ready attributes.
     """
 
     family: Family
     features: tuple[Feature, ...]
-    engine: Card | Cards | Trees
+    engine: Engine
     calibration: Calibration
     scaling: Scaling
     cutoff: float
@@ -67,7 +68,7 @@ class Scorer:
         return self.engine.base
 
     def margin(self, columns: Columns) -> Floats:
-        """What the engine itself says, shape (n,): log-odds of bad, or the forest's raw probability."""
+        """Margin of each row, shape (n,): the engine's log-odds of bad, or the forest's raw probability."""
         return self.engine.margin(columns)
 
     def contributions(self, columns: Columns) -> Floats:
@@ -80,21 +81,23 @@ class Scorer:
 
     @cached_property
     def causes(self) -> list[list[int]]:
-        """Places of the features of each cause; a ready attribute is a cause of its own."""
+        """Indices of the features of each cause; a ready attribute is a cause of its own."""
         groups: dict[str, list[int]] = {}
-        for place, feature in enumerate(self.features):
-            groups.setdefault(feature.name if feature.cause == "attribute" else feature.cause, []).append(place)
+        for index, feature in enumerate(self.features):
+            groups.setdefault(feature.name if feature.cause == "attribute" else feature.cause, []).append(index)
         return list(groups.values())
 
     @cached_property
     def edges(self) -> list[tuple[list[float], list[float]]]:
-        """Edges of each feature where the engine parts rows, and the greatest float32 less than each: what trees can
-        tell from it."""
+        """For each feature the engine's edges, ascending, and the greatest float32 below each.
+
+        Trees read float32, so that nothing nearer is below an edge to them.
+        """
         return [(edges, [_below(edge) for edge in edges]) for edges in self.engine.edges]
 
     @cached_property
     def approved(self) -> Floats:
-        """``reference`` in the order of the features."""
+        """``reference`` in the order of the features, shape (features,)."""
         return np.array([self.reference[feature.name] for feature in self.features])
 
     def log_odds(self, margin: Floats) -> Floats:
@@ -126,6 +129,18 @@ class Scorer:
         """Least points that are approved."""
         log_odds = np.log(self.cutoff) - np.log1p(-self.cutoff)
         return int(np.ceil(self.scaling.offset - self.scaling.factor * log_odds))
+
+    @property
+    def binnings(self) -> list[Binning]:
+        """Bins of each feature with their rows in training: the engine's own, or those of the training report."""
+        own = self.engine.binnings
+        return msgspec.convert(self.training.get("bins", []), list[Binning]) if own is None else own
+
+    @property
+    def single_card(self) -> Card | None:
+        """The scorecard that scores all rows; None where there are two, or none."""
+        cards = self.engine.cards
+        return cards[0].card if len(cards) == 1 else None
 
     def version(self) -> str:
         """First 12 hex digits of the SHA-256 over the saved files."""
@@ -160,7 +175,7 @@ class _Saved(Struct, forbid_unknown_fields=True, frozen=True):
 
 def pack(scorer: Scorer) -> dict[str, bytes]:
     """The files of a model by name: what ``save`` writes and a registry signs."""
-    engine = scorer.engine
+    stored = scorer.engine.stored()
     saved = _Saved(
         FORMAT,
         scorer.family,
@@ -172,42 +187,37 @@ def pack(scorer: Scorer) -> dict[str, bytes]:
         scorer.reference,
         scorer.training,
         scorer.recipe,
-        card=engine if isinstance(engine, Card) else None,
-        cards=engine if isinstance(engine, Cards) else None,
-        encoder=engine.encoder if isinstance(engine, Trees) else None,
     )
-    files = {MODEL: msgspec.json.format(msgspec.json.encode(saved, order="sorted"), indent=1)}
-    if isinstance(engine, Trees):
-        files[TREES] = engine.booster
-    return files
+    saved = msgspec.structs.replace(saved, **{stored.section: stored.content})
+    return {MODEL: msgspec.json.format(msgspec.json.encode(saved, order="sorted"), indent=1)} | stored.files
 
 
-def unpack(files: dict[str, bytes], place: str) -> Scorer:
+def unpack(files: dict[str, bytes], source: str) -> Scorer:
     """The model in these files.
 
     Args:
         files: Bytes by name, as ``pack`` gives them.
-        place: Where they come from, for the message.
+        source: Folder or address that they come from, for the message.
 
     Raises:
         ModelRefused: A file is missing or damaged, or of a format or a shape that this code does not know.
     """
     if MODEL not in files:
-        raise ModelRefused(f"{place} holds no {MODEL}; it is not a model of Quipu.")
+        raise ModelRefused(f"{source} holds no {MODEL}; it is not a model of Quipu.")
     try:
         version = msgspec.json.decode(files[MODEL], type=dict[str, object]).get("format")
     except msgspec.DecodeError as error:
-        raise ModelRefused(f"{place}/{MODEL} is damaged; fetch the model again.") from error
+        raise ModelRefused(f"{source}/{MODEL} is damaged; fetch the model again.") from error
     if version != FORMAT:
-        raise ModelRefused(f"{place}/{MODEL} has format {version}, this code reads {FORMAT}; train the model again.")
+        raise ModelRefused(f"{source}/{MODEL} has format {version}, this code reads {FORMAT}; train the model again.")
     try:
         saved = msgspec.json.decode(files[MODEL], type=_Saved)
     except msgspec.DecodeError as error:
-        raise ModelRefused(f"{place}/{MODEL} is not a model that this code reads; train it again.") from error
+        raise ModelRefused(f"{source}/{MODEL} is not a model that this code reads; train it again.") from error
     return Scorer(
         saved.family,
         tuple(saved.features),
-        _engine(saved, files, place),
+        _engine(saved, files, source),
         saved.calibration,
         saved.scaling,
         saved.cutoff,
@@ -219,7 +229,7 @@ def unpack(files: dict[str, bytes], place: str) -> Scorer:
 
 
 def save(scorer: Scorer, folder: str | Path) -> None:
-    """Write a model into a folder, which is made where it does not exist."""
+    """Write a model into a folder; create the folder where it does not exist."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     for name, data in pack(scorer).items():
         (Path(folder) / name).write_bytes(data)
@@ -231,29 +241,26 @@ def load(folder: str | Path) -> Scorer:
     Raises:
         ModelRefused: As ``unpack``.
     """
-    files = {name: Path(folder) / name for name in (MODEL, TREES)}
+    files = {name: Path(folder) / name for name in (MODEL, BOOSTER_FILE)}
     return unpack({name: path.read_bytes() for name, path in files.items() if path.is_file()}, str(folder))
 
 
-def _engine(saved: _Saved, files: dict[str, bytes], place: str) -> Card | Cards | Trees:
+def _engine(saved: _Saved, files: dict[str, bytes], source: str) -> Engine:
     """The engine that the files hold, once it fits the inputs."""
     names = [feature.name for feature in saved.features]
     if saved.family == "scorecard":
         card = saved.card or saved.cards
-        asked = {name for _, each in cards_of(card) for name in each.features} if card else set()
-        if isinstance(card, Cards):
-            asked.add(card.by)
-        if card is None or card.features != names or not asked <= set(names):
-            raise ModelRefused(f"{place}/{MODEL} is a scorecard whose bins do not fit its features; train it again.")
-        for _, each in cards_of(card):
+        if card is None or not card.fits(names):
+            raise ModelRefused(f"{source}/{MODEL} is a scorecard whose bins do not fit its features; train it again.")
+        for _, each in card.cards:
             if [len(points) for points in each.points] != [len(binning.bins) for binning in each.binnings]:
-                raise ModelRefused(f"{place}/{MODEL} is a scorecard whose points do not fit its bins; train it again.")
+                raise ModelRefused(f"{source}/{MODEL} is a scorecard whose points do not fit its bins; train it again.")
         return card
     if saved.encoder is None or [column.feature for column in saved.encoder.columns] != names:
-        raise ModelRefused(f"{place}/{MODEL} holds trees whose encoder does not fit its features; train it again.")
-    if TREES not in files:
-        raise ModelRefused(f"{place} holds no {TREES}; fetch the model again.")
+        raise ModelRefused(f"{source}/{MODEL} holds trees whose encoder does not fit its features; train it again.")
+    if BOOSTER_FILE not in files:
+        raise ModelRefused(f"{source} holds no {BOOSTER_FILE}; fetch the model again.")
     try:
-        return Trees(files[TREES], saved.encoder)
+        return Trees(files[BOOSTER_FILE], saved.encoder)
     except ValueError as error:
-        raise ModelRefused(f"{place}/{TREES} {error}; fetch the model again.") from error
+        raise ModelRefused(f"{source}/{BOOSTER_FILE} {error}; fetch the model again.") from error

@@ -1,7 +1,7 @@
 """The smoke set of a model: rows over the span of its inputs, with the answers that it gave when it was released.
 
 It is signed with the model. Whoever loads the model asks it the same rows before anybody else may: other figures mean
-another engine, library or processor than the one on which it was approved. The rows are made up, of no borrower.
+another engine, library or processor than the one on which it was approved. The rows are of no borrower.
 """
 
 from typing import Any
@@ -13,7 +13,6 @@ from msgspec import Struct
 from components.credit.dictionary import Feature
 from components.credit.errors import ModelRefused
 from components.credit.models.binning import Binning
-from components.credit.models.card import Card
 from components.credit.models.scorer import Scorer
 
 SMOKE = "smoke.json"
@@ -42,23 +41,23 @@ class Smoke(Struct, frozen=True, forbid_unknown_fields=True):
 def smoke(scorer: Scorer) -> bytes:
     """The smoke set of a model (JSON): each input runs over the edges of its bins, in an order of its own."""
     rng = np.random.default_rng(_SEED)
-    binnings = _binnings(scorer)
+    binnings = {binning.feature: binning for binning in scorer.binnings}
     drawn: dict[str, list[float | str | None]] = {}
     for feature in scorer.features:
         values = _values(feature, binnings.get(feature.name))
-        drawn[feature.name] = [values[place] for place in rng.permutation(np.arange(_ROWS) % len(values))]
+        drawn[feature.name] = [values[choice] for choice in rng.permutation(np.arange(_ROWS) % len(values))]
     columns = _arrays(scorer, drawn)
     probability, points = scorer.probability(columns), scorer.points(columns)
     return msgspec.json.encode(Smoke(drawn, probability.tolist(), points.tolist()))
 
 
-def check_smoke(scorer: Scorer, data: bytes, place: str) -> None:
+def check_smoke(scorer: Scorer, data: bytes, source: str) -> None:
     """Ask a model its smoke set.
 
     Args:
         scorer: The model, as it was loaded.
         data: Its smoke set.
-        place: Where it comes from, for the message.
+        source: Folder or address that it comes from, for the message.
 
     Raises:
         ModelRefused: It answers otherwise than when it was released, or the set is not one.
@@ -69,20 +68,12 @@ def check_smoke(scorer: Scorer, data: bytes, place: str) -> None:
         probability, points = scorer.probability(columns), scorer.points(columns)
         same = points.tolist() == known.points and np.allclose(probability, known.probability, rtol=_TOLERANCE, atol=0)
     except (msgspec.DecodeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise ModelRefused(f"{place} cannot answer its own smoke set; deploy the model again.") from error
+        raise ModelRefused(f"{source} cannot answer its own smoke set; deploy the model again.") from error
     if not same:
         raise ModelRefused(
-            f"{place} answers its smoke set otherwise than when it was released; compare the versions of the scorer's "
+            f"{source} answers its smoke set otherwise than when it was released; compare the versions of the scorer's "
             "libraries with those of the deploy stage, then deploy the model again."
         )
-
-
-def _binnings(scorer: Scorer) -> dict[str, Binning]:
-    engine = scorer.engine
-    found = (
-        engine.binnings if isinstance(engine, Card) else msgspec.convert(scorer.training.get("bins", []), list[Binning])
-    )
-    return {binning.feature: binning for binning in found}
 
 
 def _values(feature: Feature, binning: Binning | None) -> list[float | str | None]:

@@ -1,4 +1,4 @@
-"""What would have to change for a reason to be one no more: the nearest values that take no points.
+"""What would have to change so that a reason no longer holds: the nearest values that take no points.
 
 A feature's values are tried at the edges of the card's bins, or at the trees' thresholds, going up and down from the
 applicant's own: only down where risk is known to grow with the feature, only up where it is known to fall.
@@ -15,35 +15,41 @@ import numpy as np
 from components.credit.dictionary import Feature
 from components.credit.models.binning import Columns
 from components.credit.models.calibration import Floats
-from components.credit.models.cards import Cards
-from components.credit.models.matrix import Rows
+from components.credit.models.matrix import MatrixColumns
 from components.credit.models.scorer import Scorer
 from components.credit.reasons.reasons import Change, Reason, taken_points
 
 # No one is told to have another household or trade, to wait for another season, or to ask for a dearer loan because a
 # model finds those who pay more the safer ones.
 _OUT_OF_REACH = {"household", "occupation", "seasonality", "loan_terms"}
-# What is over and done with; later loans add to it, but cannot undo it.
-_DONE = {
+# Events of the past; later loans add to them, but cannot undo them.
+_PAST = {
     "peak_days_late", "previous_loan_peak_days_late", "last_loan_peak_days_late", "last_loan_first_days",
     "last_loan_end_days", "last_loan_life_share", "refinanced_loans", "refinancings", "charged_off_loans",
     "loan_growth", "days_between_loans",
 }  # fmt: skip
-# Where a history is missing, it cannot be shown: it has first to be had.
+# A history that is missing cannot be shown: the applicant has to have one first.
 _RECORDS = ("loans", "repayments", "bureau")
 
 
 class _Way(NamedTuple):
-    """Values of a feature to try in one direction, ascending: at least an edge going up, less than it going down."""
+    """Values of a feature to try in one direction, ascending.
 
-    place: int
+    Args:
+        feature: Index of the feature.
+        up: Whether the values are above the applicant's own.
+        edges: Edges to pass.
+        values: The value to try for each: the edge itself going up, the greatest float32 below it going down.
+    """
+
+    feature: int
     up: bool
     edges: list[float]
     values: list[float]
 
 
 class _Step(NamedTuple):
-    """A value to reach, or to stay below, and the points that it wins."""
+    """A value to reach (``up``) or to stay below, and the whole points that it wins."""
 
     up: bool
     edge: float
@@ -59,74 +65,77 @@ def with_changes(
 ) -> list[list[Reason]]:
     """Reasons with what would have to change in each feature that takes points.
 
-    Nothing is said of categories, of what is out of an applicant's reach (what is over, a history that is not there,
-    time that would have to run backwards), and of a feature whose values, as far as the model tells them apart, would
-    win no whole point.
+    Nothing is said of categories, of what is out of an applicant's reach (events of the past, a history that does not
+    exist, time that would have to run backwards), and of a feature whose other values would win no whole point.
 
     Args:
         scorer: The model.
         columns: The rows.
         row_contributions: Their contributions, as ``scorer.contributions`` gives them, shape (n, features).
         given: Their reasons, as ``reasons`` gives them.
-        margin: Their margins, where the caller has them.
+        margin: Their margins, shape (n,), where the caller has them.
+
+    Returns:
+        The same reasons, row by row, with ``changes``.
     """
     if margin is None:
         margin = scorer.margin(columns)
     taken = taken_points(scorer, row_contributions, margin)
     points = scorer.scaling.whole_points(scorer.log_odds(margin)).tolist()
     return [
-        _of_row(scorer, row, points[place], taken[place], given[place])
-        for place, row in enumerate(_rows(scorer, columns, len(given)))
+        _of_row(scorer, row, whole, by_feature, own)
+        for row, whole, by_feature, own in zip(_rows(scorer, columns, len(given)), points, taken, given, strict=True)
     ]
 
 
 def _rows(scorer: Scorer, columns: Columns, count: int) -> Iterator[Columns]:
     """Each row as columns of its own."""
-    if isinstance(columns, Rows):
-        yield from (Rows(columns.places, columns.matrix[row : row + 1]) for row in range(count))
+    if isinstance(columns, MatrixColumns):
+        yield from (MatrixColumns(columns.positions, columns.matrix[row : row + 1]) for row in range(count))
         return
-    read = {feature.name: np.asarray(columns[feature.name]) for feature in scorer.features}
-    yield from ({name: column[row : row + 1] for name, column in read.items()} for row in range(count))
+    arrays = {feature.name: np.asarray(columns[feature.name]) for feature in scorer.features}
+    yield from ({name: array[row : row + 1] for name, array in arrays.items()} for row in range(count))
 
 
 def _of_row(scorer: Scorer, row: Columns, points: int, taken: list[float], given: list[Reason]) -> list[Reason]:
-    causes = {scorer.features[place].name: places for places in scorer.causes for place in places}
+    cause_of = {scorer.features[feature].name: cause for cause in scorer.causes for feature in cause}
     changed = [
         []
         if reason.cause in _OUT_OF_REACH
-        else sorted((place for place in causes[reason.feature] if taken[place] > 0), key=lambda place: -taken[place])
+        else sorted((i for i in cause_of[reason.feature] if taken[i] > 0), key=lambda i: -taken[i])
         for reason in given
     ]
-    ways = [way for places in changed for place in places for way in _ways(scorer, place, row)]
+    ways = [way for features in changed for feature in features for way in _ways(scorer, feature, row)]
     if not ways:
         return given
-    margins = scorer.engine.varied(row, [way.place for way in ways], [way.values for way in ways])
+    margins = scorer.engine.varied(row, [way.feature for way in ways], [way.values for way in ways])
     gains = (scorer.scaling.whole_points(scorer.log_odds(margins)) - points).tolist()
     won: dict[int, list[tuple[_Way, list[int]]]] = {}
     for way in ways:
         own, gains = gains[: len(way.edges)], gains[len(way.edges) :]
-        won.setdefault(way.place, []).append((way, own))
+        won.setdefault(way.feature, []).append((way, own))
     return [
         msgspec.structs.replace(
             reason,
             changes=[
-                _change(scorer.features[place], nearest)
-                for place in places
-                if place in won and (nearest := _nearest(won[place], taken[place]))
+                _change(scorer.features[feature], nearest)
+                for feature in features
+                if feature in won and (nearest := _nearest(won[feature], taken[feature]))
             ],
         )
-        for reason, places in zip(given, changed, strict=True)
+        for reason, features in zip(given, changed, strict=True)
     ]
 
 
-def _ways(scorer: Scorer, place: int, row: Columns) -> Iterator[_Way]:
+def _ways(scorer: Scorer, index: int, row: Columns) -> Iterator[_Way]:
     """The values to try of a feature, going down and going up; from a value that is not known, all of them."""
-    feature = scorer.features[place]
-    edges, below = scorer.edges[place]
-    if feature.type != "number" or not edges or feature.name in _DONE:
+    feature = scorer.features[index]
+    edges, below = scorer.edges[index]
+    if feature.type != "number" or not edges or feature.name in _PAST:
         return
-    if isinstance(scorer.engine, Cards) and feature.name == scorer.engine.by:
-        return  # another card would score, by a history that is not there
+    parting = scorer.engine.parting
+    if parting and feature.name == parting.feature:
+        return  # another card would score, by a history that does not exist
     value = float(row[feature.name][0])
     known = not (np.isnan(value) or value in feature.special)
     if not known and feature.source in _RECORDS:
@@ -134,21 +143,21 @@ def _ways(scorer: Scorer, place: int, row: Columns) -> Iterator[_Way]:
     own = bisect_right(edges, value) if known else 0
     end = own if known else len(edges)
     if feature.trend != "decreasing" and feature.cause != "short_history" and end:
-        yield _Way(place, False, edges[:end], below[:end])
+        yield _Way(index, False, edges[:end], below[:end])
     if feature.trend != "increasing" and own < len(edges):
-        yield _Way(place, True, edges[own:], edges[own:])
+        yield _Way(index, True, edges[own:], edges[own:])
 
 
 def _nearest(ways: list[tuple[_Way, list[int]]], wanted: float) -> _Step | None:
     """The least step that wins all that the feature takes, else the one that wins most and is nearest."""
-    found = []
+    steps = []
     for way, gains in ways:
         edges, gains = (way.edges, gains) if way.up else (way.edges[::-1], gains[::-1])
         most = max(gains)
         enough = most + 0.5 >= wanted
         at = next(at for at, gain in enumerate(gains) if gain + 0.5 >= wanted) if enough else gains.index(most)
-        found.append((not enough, at if enough else -most, _Step(way.up, edges[at], gains[at])))
-    best = min(found, key=itemgetter(0, 1))[2]
+        steps.append((not enough, at if enough else -most, _Step(way.up, edges[at], gains[at])))
+    best = min(steps, key=itemgetter(0, 1))[2]
     return best if best.points > 0 else None
 
 

@@ -1,4 +1,4 @@
-"""What a reason says, in Spanish and English: true of the value that it is made from.
+"""Texts of reasons, in Spanish and English: each is true of the feature's value that it speaks of.
 
 A cause gathers features that a borrower would call by one name. It has a text for a value on the side of risk, one
 for a value that is not known, and one that takes no side, for a category, for a feature of which no side is known to
@@ -198,7 +198,7 @@ CAUSES: dict[str, Cause] = {
 
 
 def text(feature: Feature, value: object) -> Text:
-    """What a reason says of this value of a feature that takes points.
+    """Text of a reason for this value of a feature that takes points.
 
     Args:
         feature: The feature.

@@ -1,4 +1,4 @@
-"""Why a score is what it is: causes that a borrower understands and can act on, in Spanish and English.
+"""Reasons of a score: causes that a borrower understands and can act on, in Spanish and English.
 
 A cause counts by what it takes compared with the approved applications, not with the average one: where few are
 approved, the average is far below the cut-off and would name the wrong reasons.
@@ -14,7 +14,6 @@ from components.credit.dictionary import Feature
 from components.credit.models.binning import Columns
 from components.credit.models.calibration import Floats
 from components.credit.models.scorer import Scorer
-from components.credit.models.trees.engine import Trees
 from components.credit.reasons.causes import text
 
 
@@ -47,7 +46,7 @@ class Reason(Struct, frozen=True):
         es: Text in Spanish, true of the feature's value.
         en: The same in English.
         points: Points that the cause takes compared with the mean of the approved applications, greater than 0.
-        changes: What would have to change, as ``changes.with_changes`` says, in the order of what it takes.
+        changes: What would have to change, as ``advice.with_changes`` says, in the order of what it takes.
     """
 
     cause: str
@@ -68,27 +67,36 @@ def reasons(
         columns: The rows.
         row_contributions: Their contributions, as ``scorer.contributions`` gives them, shape (n, features).
         keep: Most reasons of a row.
-        margin: Their margins, where the caller has them: ``scorer.explained`` gives both.
+        margin: Their margins, shape (n,), where the caller has them: ``scorer.explained`` gives both.
 
     Returns:
         For each row at most ``keep`` reasons; none where nothing takes points.
     """
     features, causes = scorer.features, scorer.causes
-    given = []
-    held = _Held(columns)
+    by_row = []
+    values = _Values(columns)
     for row, taken in enumerate(
         taken_points(scorer, row_contributions, scorer.margin(columns) if margin is None else margin)
     ):
-        sums = [taken[places[0]] if len(places) == 1 else fsum([taken[place] for place in places]) for places in causes]
+        sums = [taken[each[0]] if len(each) == 1 else fsum([taken[feature] for feature in each]) for each in causes]
         ranked = sorted(range(len(sums)), key=sums.__getitem__, reverse=True)[:keep]
-        given.append(
-            [_reason(features, held, row, causes[cause], taken, sums[cause]) for cause in ranked if sums[cause] > 0]
+        by_row.append(
+            [_reason(features, values, row, causes[cause], taken, sums[cause]) for cause in ranked if sums[cause] > 0]
         )
-    return given
+    return by_row
 
 
 def taken_points(scorer: Scorer, row_contributions: Floats, margin: Floats) -> list[list[float]]:
-    """Points that each feature takes of each row, compared with the mean of the approved applications."""
+    """Points that each feature takes of each row, compared with the mean of the approved applications.
+
+    Args:
+        scorer: The model.
+        row_contributions: Contributions of the rows, shape (n, features).
+        margin: Their margins, shape (n,).
+
+    Returns:
+        A list a row, in the order of the features; less than 0 where a feature gives points.
+    """
     slopes, approved = _points_per_margin(scorer, margin).tolist(), scorer.approved.tolist()
     # plain numbers: one row is the common case, and its bits must not depend on how many come together
     return [
@@ -98,9 +106,12 @@ def taken_points(scorer: Scorer, row_contributions: Floats, margin: Floats) -> l
 
 
 def _points_per_margin(scorer: Scorer, margin: Floats) -> Floats:
-    """Points that one unit of margin takes between the approved mean and a row: a slope where log-odds are linear in
-    the margin, a secant where they are not, so that all parts add up to the points that lie between."""
-    if not isinstance(scorer.engine, Trees) or scorer.engine.encoder.margin == "log_odds":
+    """Points that one unit of margin takes between the approved mean and a row, shape (n,).
+
+    A slope where log-odds are linear in the margin, a secant where they are not, so that all parts add up to the points
+    that lie between.
+    """
+    if scorer.engine.margin_is_log_odds:
         return np.full(len(margin), scorer.scaling.factor * scorer.calibration.slope)
     approved = np.full(len(margin), scorer.base + scorer.approved.sum())
     approved = np.where(np.abs(margin - approved) < 1e-6, margin - 1e-6, approved)
@@ -109,20 +120,20 @@ def _points_per_margin(scorer: Scorer, margin: Floats) -> Floats:
 
 
 def _reason(
-    features: tuple[Feature, ...], held: "_Held", row: int, places: list[int], taken: list[float], points: float
+    features: tuple[Feature, ...], values: "_Values", row: int, cause: list[int], taken: list[float], points: float
 ) -> Reason:
-    feature = features[max(places, key=taken.__getitem__)]
-    es, en = text(feature, held[feature.name][row])
+    feature = features[max(cause, key=taken.__getitem__)]
+    es, en = text(feature, values[feature.name][row])
     return Reason(feature.cause, feature.name, es, en, points)
 
 
-class _Held(dict[str, np.ndarray[Any, Any]]):
-    """The columns that a reason speaks of, as arrays; few are asked for, and those for every row."""
+class _Values(dict[str, np.ndarray[Any, Any]]):
+    """Arrays of the columns that reasons speak of, read once each: few are asked for, and those for every row."""
 
     def __init__(self, columns: Columns) -> None:
         super().__init__()
         self._columns = columns
 
     def __missing__(self, name: str) -> np.ndarray[Any, Any]:
-        found = self[name] = np.asarray(self._columns[name])
-        return found
+        column = self[name] = np.asarray(self._columns[name])
+        return column

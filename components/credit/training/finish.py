@@ -1,4 +1,4 @@
-"""From a trained engine to a scorer: what the training of each family ends with."""
+"""From a trained engine to a scorer: the last steps of every family's training."""
 
 from dataclasses import dataclass, replace
 
@@ -8,17 +8,15 @@ import numpy as np
 from components.credit.book.manifest import Manifest
 from components.credit.config import Config, Scorecard
 from components.credit.dictionary import Feature
-from components.credit.drift import reference
+from components.credit.drift import training_reference
 from components.credit.models.binning import fit_binning
 from components.credit.models.calibration import Calibration, Floats, Integers, Scaling, cut, fit_calibration, sigmoid
-from components.credit.models.card import Card
-from components.credit.models.cards import Cards
+from components.credit.models.engine import Engine
 from components.credit.models.scorer import Family, Scorer
-from components.credit.models.trees.engine import Trees
 from components.credit.training.folds import Folds
 from components.credit.training.samples import Training
 
-# TreeSHAP of a forest takes milliseconds a row, and a mean needs no more rows.
+# Rows whose contributions make up the reference: TreeSHAP of a forest takes milliseconds a row.
 _REFERENCE_ROWS = 300
 
 
@@ -31,12 +29,13 @@ class Trained:
         engine: The engine.
         features: Its inputs, in order.
         calibration: Its calibration.
-        out_of_fold: Calibrated log-odds of bad by engines that had not seen the row, NaN where no fold tested it.
-        report: How the engine was found.
+        out_of_fold: Calibrated log-odds of bad by engines that had not seen the row, NaN where no fold tested it, shape
+            (n,).
+        report: The family's part of the training report: candidates, parameters, calibration.
     """
 
     family: Family
-    engine: Card | Cards | Trees
+    engine: Engine
     features: list[Feature]
     calibration: Calibration
     out_of_fold: Floats
@@ -49,11 +48,11 @@ def scale(settings: Scorecard) -> Scaling:
 
 
 def calibrated(log_odds: Floats, bad: Integers, shift: float) -> tuple[Calibration, Floats]:
-    """Platt's calibration of out-of-fold log-odds, and what they become by it.
+    """Platt's calibration of out-of-fold log-odds, and the calibrated log-odds, shape (n,).
 
     Args:
-        log_odds: Of each training row, NaN where no fold tested it.
-        bad: 0 or 1, of each training row.
+        log_odds: Of each training row, NaN where no fold tested it, shape (n,).
+        bad: 0 or 1, of each training row, shape (n,).
         shift: ``Training.shift``, added to the intercept.
     """
     tested = ~np.isnan(log_odds)
@@ -66,13 +65,20 @@ def finish(trained: Trained, training: Training, folds: Folds, config: Config, f
     """The scorer of an engine: with its cut-off and bands from the folds, its reference and its training report.
 
     Bands A, B and C part the approved share into thirds, D and E the declined share into halves.
+
+    Args:
+        trained: The engine with its out-of-fold log-odds.
+        training: The rows.
+        folds: Folds of these rows.
+        config: Scale of the points, approval share, bins and seed.
+        features: Manifest of the feature table.
     """
     scaling = scale(config.scorecard)
     tested = ~np.isnan(trained.out_of_fold)
     share = config.policy.approval_share
     shares = (share / 3, share * 2 / 3, share, share + (1 - share) / 2)
     bands = cut(sigmoid(trained.out_of_fold[tested]), shares, scaling)
-    seen = reference(scaling.whole_points(trained.out_of_fold[tested]), trained.features, training.columns)
+    seen = training_reference(scaling.whole_points(trained.out_of_fold[tested]), trained.features, training.columns)
     report: dict[str, object] = {
         "rows": len(training.bad),
         "rows_available": training.available,
@@ -83,7 +89,7 @@ def finish(trained: Trained, training: Training, folds: Folds, config: Config, f
         **folds.figures(trained.out_of_fold, training.bad),
         **trained.report,
     }
-    if not isinstance(trained.engine, Card):  # which has bins itself
+    if trained.engine.binnings is None:
         report["bins"] = _bins(trained.features, training, config)
     recipe = features.notes.get("recipe")
     scorer = Scorer(
@@ -102,7 +108,7 @@ def finish(trained: Trained, training: Training, folds: Folds, config: Config, f
 
 
 def _bins(features: list[Feature], training: Training, config: Config) -> object:
-    """Bins of each feature with their rows in training: what a scorer compares the distribution of its own with."""
+    """Bins of each feature with their rows in training, with which a scorer compares the rows that it scores."""
     most, least = config.scorecard.bins, config.scorecard.least_bin_share
     return msgspec.to_builtins(
         [fit_binning(feature, training.columns[feature.name], training.bad, most, least) for feature in features]
@@ -110,8 +116,10 @@ def _bins(features: list[Feature], training: Training, config: Config) -> object
 
 
 def _reference(scorer: Scorer, training: Training, seed: int) -> dict[str, float]:
-    """Mean contribution of each feature over the training rows that the scorer approves; over all where it approves
-    none."""
+    """Mean contribution of each feature over the training rows that the scorer approves.
+
+    Over all rows where it approves none, and over a draw where they are many.
+    """
     approved = np.flatnonzero(scorer.probability(training.columns) <= scorer.cutoff)
     rows = approved if len(approved) else np.arange(len(training.bad))
     if len(rows) > _REFERENCE_ROWS:

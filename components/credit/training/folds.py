@@ -1,4 +1,4 @@
-"""Folds of the cross-validation: later applications are told from earlier ones, and nobody stands on both sides."""
+"""Folds of the cross-validation: later applications are tested with earlier ones, and nobody stands on both sides."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -17,7 +17,7 @@ _LEAST_OF_A_SPAN = 10
 
 @dataclass(frozen=True)
 class Fold:
-    """Rows to learn from and rows to test on, by their place."""
+    """Indices of the rows to learn from and of the rows to test on."""
 
     train: Integers
     test: Integers
@@ -31,7 +31,7 @@ class Folds:
     folds: list[Fold]
 
     def figures(self, log_odds: Floats, bad: Integers) -> dict[str, object]:
-        """How out-of-fold log-odds separate bads from goods, for the training report."""
+        """How out-of-fold log-odds, shape (n,), separate bads from goods: AUC by fold, for the training report."""
         areas = [float(roc_auc_score(bad[fold.test], log_odds[fold.test])) for fold in self.folds]
         return {
             "folds": f"{len(areas)} {self.kind}, grouped by borrower",
@@ -92,8 +92,8 @@ def _dealt(person: Integers, bad: Integers, count: int, seed: int) -> list[Fold]
     order = shuffled[np.lexsort((-loans[shuffled], -bads[shuffled]))]
     fold_of = np.empty(people, dtype=np.int64)
     fold_of[order] = np.arange(people) % count
-    place = fold_of[person]
-    return [Fold(np.flatnonzero(place != k), np.flatnonzero(place == k)) for k in range(count)]
+    fold = fold_of[person]
+    return [Fold(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(count)]
 
 
 def _testable(folds: list[Fold], bad: Integers, least: int) -> bool:

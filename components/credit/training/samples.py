@@ -1,4 +1,4 @@
-"""Rows of the feature table, as the models read them."""
+"""Samples of the feature table as arrays: the labelled training rows, and the applications that were declined."""
 
 import math
 from dataclasses import dataclass
@@ -96,11 +96,11 @@ def _shift(features: Manifest) -> float:
     samples, bads = features.notes.get("samples"), features.notes.get("bads")
     if not isinstance(samples, dict) or not isinstance(bads, dict) or not samples.get("excluded"):
         return 0.0
-    taught, past = (
+    train, before_test = (
         sum(bads[name] for name in names) / sum(samples[name] for name in names)
         for names in (("train",), ("train", "excluded"))
     )
-    return math.log(past / (1 - past)) - math.log(taught / (1 - taught))
+    return math.log(before_test / (1 - before_test)) - math.log(train / (1 - train))
 
 
 def _read(features: Manifest, columns: list[str], chosen: ds.Expression, store: Store) -> tuple[pa.Table, int]:
@@ -110,8 +110,8 @@ def _read(features: Manifest, columns: list[str], chosen: ds.Expression, store: 
         available = dataset.count_rows(filter=chosen)
         for batch in dataset.scanner(columns=columns, filter=chosen, batch_size=_BATCH_ROWS).to_batches():
             if available > MOST_ROWS:
-                place = pd.util.hash_array(batch["borrower_id"].to_numpy(zero_copy_only=False), categorize=False)
-                batch = batch.filter(pa.array(place < np.uint64(2**64 * (MOST_ROWS / available))))
+                hashes = pd.util.hash_array(batch["borrower_id"].to_numpy(zero_copy_only=False), categorize=False)
+                batch = batch.filter(pa.array(hashes < np.uint64(2**64 * (MOST_ROWS / available))))
             batches.append(batch)
     schema = pa.schema([dataset.schema.field(name) for name in columns])
     return pa.Table.from_batches(batches, schema).sort_by("application_id").combine_chunks(), available

@@ -8,14 +8,11 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
 import numpy as np
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from components.credit.models.binning import Binning
 from components.credit.models.calibration import Integers
-from components.credit.models.card import Card
 from components.credit.models.scorer import Scorer
 
 _NONE = np.zeros(0, dtype=np.int64)
@@ -32,12 +29,7 @@ class Seen:
     """
 
     def __init__(self, scorer: Scorer) -> None:
-        engine = scorer.engine
-        self.binnings: list[Binning] = (
-            engine.binnings
-            if isinstance(engine, Card)
-            else msgspec.convert(scorer.training.get("bins", []), list[Binning])
-        )
+        self.binnings = scorer.binnings
         step = scorer.scaling.pdo / 2
         self.edges = scorer.cutoff_points + step * np.arange(-_STEPS, _STEPS + 1)
         self.points = np.zeros(2 * _STEPS + 2, dtype=np.int64)

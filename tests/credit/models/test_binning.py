@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from components.credit.dictionary import Feature
 from components.credit.models.binning import Binning, fit_binning
-from components.credit.models.monotone import Trend, best_segments
+from components.credit.models.trends import Trend, best_runs
 
 NUMBER = Feature("x", "number", "x", "x", "applications", "attribute")
 CATEGORY = Feature("x", "category", "x", "x", "applications", "attribute")
@@ -57,7 +57,7 @@ def _likelihood(rows: np.ndarray, bads: np.ndarray) -> float:
 def test_segments_are_the_best_of_all(fine: list[tuple[int, int]], trend: Trend, least: int, most: int) -> None:
     rows = np.array([n for n, _ in fine], dtype=np.float64)
     bads = np.array([min(n, b) for n, b in fine], dtype=np.float64)
-    starts, found = best_segments(rows, bads, least, most, trend)
+    starts, found = best_runs(rows, bads, least, most, trend)
     best = -math.inf
     for count in range(most):
         for cuts in itertools.combinations(range(1, len(rows)), count):

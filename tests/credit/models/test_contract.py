@@ -10,7 +10,8 @@ import pytest
 
 from components.credit.errors import ModelRefused
 from components.credit.models.binning import Columns
-from components.credit.models.scorer import MODEL, TREES, Scorer, load, pack, save, unpack
+from components.credit.models.scorer import MODEL, Scorer, load, pack, save, unpack
+from components.credit.models.trees.engine import BOOSTER_FILE
 from components.credit.reasons.causes import text
 from components.credit.reasons.reasons import Reason, reasons
 from tests.credit.models.book import DICTIONARY, FAMILIES, NAMES
@@ -161,7 +162,7 @@ def test_a_damaged_model_is_refused_in_one_sentence(scorer: Scorer, tmp_path: Pa
     document = msgspec.json.decode(files[MODEL])
     broken: list[dict[str, bytes]] = [
         {},
-        {TREES: b""},
+        {BOOSTER_FILE: b""},
         files | {MODEL: b""},
         files | {MODEL: b"\xff\xfe"},
         files | {MODEL: b"[]"},
@@ -172,11 +173,11 @@ def test_a_damaged_model_is_refused_in_one_sentence(scorer: Scorer, tmp_path: Pa
         files | {MODEL: msgspec.json.encode(document | {"unknown": 1})},
         files | {MODEL: msgspec.json.encode(document | {"card": None, "encoder": None})},
     ]
-    if TREES in files:
+    if BOOSTER_FILE in files:
         broken += [
             {MODEL: files[MODEL]},
-            files | {TREES: b"{L"},
-            files | {TREES: files[TREES][: len(files[TREES]) // 2]},
+            files | {BOOSTER_FILE: b"{L"},
+            files | {BOOSTER_FILE: files[BOOSTER_FILE][: len(files[BOOSTER_FILE]) // 2]},
         ]
     for case in broken:
         with pytest.raises(ModelRefused) as refused:

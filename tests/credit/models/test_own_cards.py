@@ -20,7 +20,7 @@ from components.credit.reasons.reasons import reasons
 from components.credit.training.finish import Trained, finish
 from components.credit.training.folds import make_folds
 from components.credit.training.samples import Training
-from components.train_sklearn.scorecard import fit_card
+from components.train_sklearn.scorecard import fit_scorecard
 
 FEATURES = [
     Feature("late", "number", "late", "atraso", "repayments", "late_payments"),
@@ -50,7 +50,7 @@ def _training(turned: bool, rows: int = 4_000) -> Training:
 
 def _fitted(training: Training, features: list[Feature] = FEATURES, config: Config = Config()) -> Trained:  # noqa: B008
     folds = make_folds(training.borrowers, training.decided_at, training.bad, 4, 1)
-    return fit_card(training, features, folds, config, Progress("train-sklearn"))
+    return fit_scorecard(training, features, folds, config, Progress("train-sklearn"))
 
 
 def _scorer(trained: Trained, training: Training) -> Scorer:

@@ -10,9 +10,11 @@ import xgboost
 from sklearn.ensemble import RandomForestClassifier
 
 from components.credit.models.scorer import Scorer, save
-from components.credit.models.trees import treetables
+from components.credit.models.trees import deeptables
 from components.credit.models.trees.engine import Encoded, Encoder, Trees, forest_to_booster
 from components.credit.models.trees.ranks import ranked
+from components.credit.models.trees.treeshap import tabulated
+from components.credit.models.trees.treetables import ANSWERS
 from components.credit.reasons.reasons import reasons
 from tests.credit.models.book import NAMES, make_odd_rows, make_rows
 
@@ -81,7 +83,7 @@ def test_trees_of_any_depth_are_explained_exactly(depth: int, features: int) -> 
 def test_deep_trees_are_explained_exactly_in_whatever_memory_there_is(
     monkeypatch: pytest.MonkeyPatch, most: int, high: int
 ) -> None:
-    monkeypatch.setattr(treetables, "_MOST_TABULATED", most)
+    monkeypatch.setattr(deeptables, "_MOST_TABULATED", most)
     random = np.random.default_rng(8)
     rows = random.normal(size=(1_500, 20)).round(2).astype(np.float32)
     rows[random.random(rows.shape) < 0.1] = np.nan
@@ -89,9 +91,8 @@ def test_deep_trees_are_explained_exactly_in_whatever_memory_there_is(
     forest = RandomForestClassifier(8, max_depth=16, random_state=0).fit(rows, bad)
     engine = Trees(forest_to_booster(forest), Encoder("probability", [Encoded(str(place)) for place in range(20)]))
     agree(engine, rows[:600])
-    deep = treetables.tabulated(engine.nodes).deep
-    assert deep is not None
-    assert {2: 3, 1: 1, 0: 0}[high] == deep[5][:, treetables.ANSWERS].max()
+    blocks = tabulated(engine.nodes).deep.blocks
+    assert {2: 3, 1: 1, 0: 0}[high] == blocks[:, ANSWERS].max()
 
 
 def test_a_feature_may_have_more_thresholds_than_a_byte_tells_apart() -> None:
@@ -138,6 +139,8 @@ import sys
 import numpy as np
 from components.credit.models.scorer import load
 from components.credit.models.trees.ranks import ranked
+from components.credit.models.trees.treeshap import tabulated
+from components.credit.models.trees.treetables import ANSWERS
 from components.credit.reasons.reasons import reasons
 scorer = load(sys.argv[1])
 columns = {f.name: np.array([None], object) if f.type == "category" else np.array([1.0]) for f in scorer.features}

@@ -16,7 +16,7 @@ from components.credit.progress import Progress
 from components.credit.training.finish import Trained
 from components.credit.training.folds import make_folds
 from components.credit.training.samples import Training
-from components.train_sklearn.scorecard import fit_card
+from components.train_sklearn.scorecard import fit_scorecard
 from tests.credit.models.book import CONFIG, DICTIONARY, NAMES, make_rows
 
 
@@ -32,7 +32,7 @@ def training() -> Training:
 def _fitted(training: Training, settings: Scorecard) -> tuple[Trained, Card]:
     folds = make_folds(training.borrowers, training.decided_at, training.bad, 3, 7)
     config = msgspec.structs.replace(CONFIG, scorecard=settings)
-    trained = fit_card(training, DICTIONARY, folds, config, Progress("train-sklearn"))
+    trained = fit_scorecard(training, DICTIONARY, folds, config, Progress("train-sklearn"))
     assert isinstance(trained.engine, Card)
     return trained, trained.engine
 

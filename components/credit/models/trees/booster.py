@@ -6,8 +6,7 @@ as ``Booster.save_raw("ubj")`` writes it.
 
 import math
 import struct
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,26 +16,25 @@ from components.credit.models.calibration import Floats
 _NUMBERS = {"i": ">i1", "U": ">u1", "I": ">i2", "l": ">i4", "L": ">i8", "d": ">f4", "D": ">f8"}
 _CONSTANTS = {"T": True, "F": False, "Z": None}
 _GREATEST = np.finfo(np.float32).max
-# A document nests no deeper than learner, booster, model, trees, tree, tree_param.
+# A document nests no deeper than learner, booster, model, trees, tree, tree_param: six levels.
 _DEEPEST = 16
 
 
-@dataclass(frozen=True)
-class Nodes:
+class Nodes(NamedTuple):
     """The nodes of all trees, tree after tree, each level by level; a right child follows its left one.
 
-    A leaf is its own left child and never sends a row right, so that a walk may go on at a leaf.
+    A leaf is its own left child and never sends a row right, so that a walk may go on at a leaf. The kernels of this
+    folder read the fields by name and keep them compiled by order: whoever reorders fields clears numba's cache.
 
     Args:
         features: Number of inputs.
-        base: What the trees start from, a float32.
-        roots: First node of each tree, and the number of nodes at the end, shape (trees + 1,).
-        questions: For each node the input that it asks for, its left child, and where the answer stands: the input
-            where a missing value goes left, the input plus ``features`` where it goes right.
-        threshold: A row goes left below it; infinite at a leaf only.
-        parent: Parent, -1 at a root.
-        value: What a leaf adds; 0 elsewhere.
-        cover: Training weight of each node.
+        base: Margin before any tree.
+        roots: int32, shape (trees + 1,). First node of each tree, and the number of nodes at the end.
+        questions: int32, shape (nodes, 3), columns ``FEATURE``, ``LEFT`` and ``ANSWER``.
+        threshold: float32, shape (nodes,). A row goes left below it; infinite at a leaf only.
+        parent: int32, shape (nodes,). Parent, -1 at a root.
+        value: float32, shape (nodes,). What a leaf adds to the margin; 0 elsewhere.
+        cover: float64, shape (nodes,). Weight of the training rows that reach a node.
         levels: Depth of the deepest tree.
     """
 
@@ -49,6 +47,11 @@ class Nodes:
     value: NDArray[np.float32]
     cover: Floats
     levels: int
+
+
+# Columns of ``Nodes.questions``: the input that a node asks for; its left child; and where a kernel reads the answer in
+# a row of twice the inputs: the input where a missing value goes left, the input plus ``features`` where it goes right.
+FEATURE, LEFT, ANSWER = 0, 1, 2
 
 
 def read_nodes(booster: bytes) -> Nodes:
@@ -76,24 +79,24 @@ def _nodes(learner: dict[str, Any]) -> Nodes:
     tree_of = np.repeat(np.arange(len(trees)), sizes)
 
     def joined(name: str, dtype: Any) -> Any:
-        found = np.concatenate([np.asarray(tree[name]) for tree in trees]).astype(dtype)
-        if len(found) != len(tree_of):
+        values = np.concatenate([np.asarray(tree[name]) for tree in trees]).astype(dtype)
+        if len(values) != len(tree_of):
             raise ValueError("is damaged")
-        return found
+        return values
 
     if joined("split_type", np.int64).any():
         raise ValueError("splits by category, which this code does not read")
     left, right = (joined(name, np.int64) for name in ("left_children", "right_children"))
     inner = left >= 0
     left, right = (np.where(inner, side + first[tree_of], -1) for side in (left, right))
-    found = level_order(left, right, first)
-    order = np.concatenate(found)
+    by_level = level_order(left, right, first)
+    order = np.concatenate(by_level)
     order = order[np.argsort(tree_of[order], kind="stable")]
-    place = np.full(len(left), -1, dtype=np.int64)
-    place[order] = np.arange(len(order))
+    position = np.full(len(left), -1, dtype=np.int64)
+    position[order] = np.arange(len(order))
     leaf = ~inner[order]
     own = np.arange(len(order))
-    children = np.where(leaf, own, place[left[order]])
+    children = np.where(leaf, own, position[left[order]])
     parent = np.full(len(order), -1, dtype=np.int64)
     parent[children[~leaf]] = parent[children[~leaf] + 1] = own[~leaf]
     feature = np.where(leaf, 0, joined("split_indices", np.int64)[order])
@@ -104,13 +107,13 @@ def _nodes(learner: dict[str, Any]) -> Nodes:
     return Nodes(
         features,
         _base(learner),
-        np.append(place[first], len(order)).astype(np.int32),
+        np.append(position[first], len(order)).astype(np.int32),
         np.column_stack([feature, children, feature + features * missing_right]).astype(np.int32),
         np.where(leaf, np.float32(np.inf), condition.clip(-_GREATEST, _GREATEST)).astype(np.float32),
         parent.astype(np.int32),
         np.where(leaf, condition, np.float32(0)).astype(np.float32),
         joined("sum_hessian", np.float64)[order],
-        len(found) - 1,
+        len(by_level) - 1,
     )
 
 
@@ -158,12 +161,12 @@ class _Reader:
         return _CONSTANTS[mark] if mark in _CONSTANTS else self._numbers(mark, 1)[0]
 
     def _object(self, depth: int) -> dict[str, Any]:
-        found = {}
+        values = {}
         while self._peek() != "}":
             key = self._text()
-            found[key] = self.value(depth + 1)
+            values[key] = self.value(depth + 1)
         self._at += 1
-        return found
+        return values
 
     def _array(self, depth: int) -> Any:
         mark = ""
@@ -171,11 +174,11 @@ class _Reader:
             self._at += 1
             mark = self._mark()
         if self._peek() != "#":
-            found = []
+            values = []
             while self._peek() != "]":
-                found.append(self.value(depth + 1))
+                values.append(self.value(depth + 1))
             self._at += 1
-            return found
+            return values
         self._at += 1
         count = self._count()
         if mark in _NUMBERS:
@@ -197,11 +200,11 @@ class _Reader:
         return count
 
     def _bytes(self, count: int) -> bytes:
-        found = self._data[self._at : self._at + count]
-        if len(found) < count:
+        data = self._data[self._at : self._at + count]
+        if len(data) < count:
             raise ValueError("is damaged")
         self._at += count
-        return found
+        return data
 
     def _mark(self) -> str:
         mark = self._peek()

@@ -19,16 +19,20 @@ from numpy.typing import NDArray
 from components.credit.dictionary import Feature
 from components.credit.models.binning import Columns, frequent_by_risk, short_number
 from components.credit.models.calibration import Floats, Integers
-from components.credit.models.matrix import Rows
-from components.credit.models.trees.booster import Nodes, level_order, read_nodes
+from components.credit.models.engine import Stored
+from components.credit.models.matrix import MatrixColumns
+from components.credit.models.trees.booster import FEATURE, Nodes, level_order, read_nodes
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
 
+    from components.credit.models.card import SegmentCard
     from components.credit.models.trees.ranks import Ranked
-    from components.credit.models.trees.treetables import Tables
+    from components.credit.models.trees.treeshap import Tables
 
 Matrix = NDArray[np.float32]
+# Name of the booster's file in a model.
+BOOSTER_FILE = "trees.ubj"
 
 # Beyond it a value counts as it, infinities too; a sum over all rows still fits a float32.
 _GREATEST = 1e30
@@ -36,7 +40,7 @@ _GREATEST = 1e30
 _SMOOTHING = 1e-3
 # Rows that a category needs to have a rank of its own.
 _LEAST_ROWS = 20
-# Edges of a feature that a person is told of: trees have hundreds of thresholds, which mean nothing one by one.
+# Most edges of a feature that advice tries: trees have hundreds of thresholds, which mean nothing one by one.
 _EDGES = 16
 
 # Rows from which trees are asked by ranks: to make them ready takes as long as to walk 60,000 rows, once.
@@ -81,13 +85,13 @@ class Encoder(Struct, frozen=True, forbid_unknown_fields=True):
 
     def matrix(self, columns: Columns) -> Matrix:
         """Rows for the trees in row order, shape (n, features), NaN where missing."""
-        if isinstance(columns, Rows):  # numbers, in the model's order already
+        if isinstance(columns, MatrixColumns):  # numbers, in the model's order already
             return np.maximum(np.minimum(columns.matrix, _GREATEST), -_GREATEST).astype(np.float32)
         values = np.empty((len(columns[self.columns[0].feature]), len(self.columns)), np.float32)
-        for place, column in enumerate(self.columns):
-            given = columns[column.feature]
-            known = np.asarray(given, np.float64) if column.levels is None else column.levels.ranks(given)
-            values[:, place] = np.clip(known, -_GREATEST, _GREATEST)
+        for index, column in enumerate(self.columns):
+            raw = columns[column.feature]
+            encoded = np.asarray(raw, np.float64) if column.levels is None else column.levels.ranks(raw)
+            values[:, index] = np.clip(encoded, -_GREATEST, _GREATEST)
         return values
 
 
@@ -116,21 +120,21 @@ def _levels(column: Any, bad: Integers) -> Levels:
     known = {name for name, _, _ in frequent}
     rare = np.array([isinstance(value, str) and value not in known for value in column])
     if not rare.any():
-        return Levels({name: float(place) for place, (name, _, _) in enumerate(frequent)}, None)
+        return Levels({name: float(rank) for rank, (name, _, _) in enumerate(frequent)}, None)
     mean = float(bad.mean())
     risk = (float(bad[rare].sum()) + mean) / (int(rare.sum()) + 1)
     below = sum((bads + mean) / (rows + 1) < risk for _, rows, bads in frequent)
-    ranks = {name: float(place if place < below else place + 1) for place, (name, _, _) in enumerate(frequent)}
+    ranks = {name: float(rank if rank < below else rank + 1) for rank, (name, _, _) in enumerate(frequent)}
     return Levels(ranks, float(below))
 
 
 @dataclass(frozen=True)
 class Trees:
-    """An engine of trees.
+    """Trees, which are an ``Engine``.
 
     Args:
         booster: XGBoost model in UBJSON.
-        encoder: How its inputs are made.
+        encoder: How columns become its inputs.
 
     Raises:
         ValueError: The booster cannot be read, or reads another number of features than the encoder makes.
@@ -149,6 +153,29 @@ class Trees:
         """The trees' nodes."""
         return read_nodes(self.booster)
 
+    @property
+    def features(self) -> list[str]:
+        """Names of the features, in order."""
+        return [column.feature for column in self.encoder.columns]
+
+    @property
+    def margin_is_log_odds(self) -> bool:
+        """Whether the trees add up log-odds; those of a forest add up a probability."""
+        return self.encoder.margin == "log_odds"
+
+    @property
+    def binnings(self) -> None:
+        """Trees have no bins."""
+
+    @property
+    def cards(self) -> list[SegmentCard]:
+        """Trees are no scorecard."""
+        return []
+
+    @property
+    def parting(self) -> None:
+        """The same trees score all rows."""
+
     @cached_property
     def base(self) -> float:
         """Mean margin over the training rows: what TreeSHAP starts from."""
@@ -160,10 +187,10 @@ class Trees:
 
         A threshold beyond all values parts what is known from what is missing, and is no value.
         """
-        questions, thresholds = self.nodes.questions[:, 0], self.nodes.threshold
+        questions, thresholds = self.nodes.questions[:, FEATURE], self.nodes.threshold
         return [
-            _few(np.unique(thresholds[(questions == place) & (np.abs(thresholds) < _GREATEST)]).astype(np.float64))
-            for place in range(self.nodes.features)
+            _few(np.unique(thresholds[(questions == feature) & (np.abs(thresholds) < _GREATEST)]).astype(np.float64))
+            for feature in range(self.nodes.features)
         ]
 
     def margin(self, columns: Columns) -> Floats:
@@ -182,27 +209,23 @@ class Trees:
 
         return margin, parts(self._tables, matrix, margin)
 
-    def varied(self, columns: Columns, places: Sequence[int], values: Sequence[Sequence[float]]) -> Floats:
-        """Margins of one row with one number at a time at other values: those that ``margin`` gives such rows.
+    def varied(self, columns: Columns, features: Sequence[int], values: Sequence[Sequence[float]]) -> Floats:
+        """Margins of one row with one number at a time at other values, as ``Engine.varied``."""
+        from components.credit.models.trees.margins import varied_margins
 
-        Args:
-            columns: The row.
-            places: Places of the features that change, each of them a number.
-            values: Other values of each, ascending.
-
-        Returns:
-            One margin a value, in their order.
-        """
-        from components.credit.models.trees.treeshap import varied_margins
-
-        tried = np.array([value for of in values for value in of]).clip(-_GREATEST, _GREATEST).astype(np.float32)
-        return varied_margins(self.nodes, self.encoder.matrix(columns)[0], places, list(map(len, values)), tried)
+        joined = np.array([value for others in values for value in others]).clip(-_GREATEST, _GREATEST)
+        row, counts = self.encoder.matrix(columns)[0], list(map(len, values))
+        return varied_margins(self.nodes, row, features, counts, joined.astype(np.float32))
 
     def log_odds(self, margin: Floats) -> Floats:
         """Log-odds of bad at a margin."""
-        if self.encoder.margin == "log_odds":
+        if self.margin_is_log_odds:
             return margin
         return np.asarray(np.log((margin + _SMOOTHING) / (1 - margin + _SMOOTHING)), dtype=np.float64)
+
+    def stored(self) -> Stored:
+        """The encoder in ``model.json``, the booster beside it."""
+        return Stored("encoder", self.encoder, {BOOSTER_FILE: self.booster})
 
     def _margin(self, matrix: Matrix) -> Floats:
         if len(matrix) >= _MANY and self._ranked is not None:
@@ -212,7 +235,7 @@ class Trees:
     @cached_property
     def _walked(self) -> Callable[[Nodes, Matrix], Floats]:
         # numba takes 0.3 s to import, and a scorer of a scorecard never needs it
-        from components.credit.models.trees.treeshap import margins
+        from components.credit.models.trees.margins import margins
 
         return margins
 
@@ -224,7 +247,7 @@ class Trees:
 
     @cached_property
     def _tables(self) -> Tables:
-        from components.credit.models.trees.treetables import tabulated
+        from components.credit.models.trees.treeshap import tabulated
 
         return tabulated(self.nodes)
 
@@ -260,13 +283,13 @@ def forest_to_booster(forest: RandomForestClassifier) -> bytes:
     return bytes(Booster(model_file=bytearray(msgspec.json.encode(document))).save_raw("ubj"))
 
 
-def _converted(tree: Any, trees: int, pattern: dict[str, Any], place: int) -> dict[str, Any]:
+def _converted(tree: Any, trees: int, pattern: dict[str, Any], number: int) -> dict[str, Any]:
     """One tree of scikit-learn in XGBoost's layout."""
     order = np.concatenate(level_order(tree.children_left, tree.children_right, np.array([0])))
-    number = np.argsort(order)
+    position = np.argsort(order)
     left, right = tree.children_left[order], tree.children_right[order]
     leaf = left < 0
-    left, right = np.where(leaf, -1, number[left]), np.where(leaf, -1, number[right])
+    left, right = np.where(leaf, -1, position[left]), np.where(leaf, -1, position[right])
     parents = np.full(len(order), 2**31 - 1, dtype=np.int64)
     parents[left[~leaf]] = parents[right[~leaf]] = np.flatnonzero(~leaf)
     threshold = tree.threshold.astype(np.float32)
@@ -274,7 +297,7 @@ def _converted(tree: Any, trees: int, pattern: dict[str, Any], place: int) -> di
     above = np.nextafter(threshold, np.float32(np.inf)).clip(max=np.finfo(np.float32).max)[order]
     share = tree.value[order, 0, 1] / trees
     return pattern | {
-        "id": place,
+        "id": number,
         "left_children": left.tolist(),
         "right_children": right.tolist(),
         "parents": parents.tolist(),

@@ -1,81 +1,153 @@
-"""What is computed once from a booster's nodes, so that a row's exact parts are quick; ``treeshap`` says how.
+"""Tables of the shallow trees, computed once from a booster's nodes, so that a row's exact parts are quick.
 
-The columns named here are written here and read by the kernels of ``treeshap``, which keep them compiled: whoever
-changes one changes both files.
+``treeshap`` says how the parts follow from them. The columns named here are written here and read by the kernels of
+``treeshap``, which keep them compiled: whoever changes one changes both files.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
 
 from components.credit.models.calibration import Floats
-from components.credit.models.trees.booster import Nodes
+from components.credit.models.trees.booster import FEATURE, LEFT, Nodes
+from components.credit.models.trees.margins import NODES, Indices, Matrix, f4, f8, i4, i4s
 
-Matrix = NDArray[np.float32]
-Places = NDArray[np.int32]
-
-# Numbers that the tables of shallow trees hold together, and those of deep ones: 32 MB each; 300 trees of depth 6 take
-# half of it.
+# Numbers that the tables of shallow trees hold together (32 MB); 300 trees of depth 6 take half of it.
 _MOST_TABULATED = 8_000_000
-_ALL = 2**31 - 1  # where the blocks of deep trees are their leaves, which must be there
 # Bits of a block's case: the features above it and its own answers.
 _MOST_BITS = 11
 # A branch that no training row went has no share; this keeps divisions finite and is lost in rounding.
-_LEAST_SHARE = 1e-30
-# Columns of a question and of a block.
-FEATURE, LEFT, ASKED = 0, 1, 2
+LEAST_SHARE = 1e-30
+# Columns of a block: its topmost node; the number of distinct features above it; the number of its questions (0, 1 or
+# 3); the first number of its lines in the table; its first entry in ``inputs``, and the number of its entries there.
 ROOT, ABOVE, ANSWERS, LINE, INPUT, WIDTH = 0, 1, 2, 3, 4, 5
 
-_i4, _i4s, _f4, _f8 = types.int32[::1], types.int32[:, ::1], types.float32[::1], types.float64[::1]
 
-
-@dataclass(frozen=True)
-class Tables:
-    """See the top of ``treeshap``.
+class Paths(NamedTuple):
+    """What the path from the root says of each node.
 
     Args:
-        nodes: The trees.
-        base: Mean margin over the training rows.
-        slot: Place of each node's feature among those above it.
-        cuts: ``upper_from``, ``upper``, ``block_from``, ``blocks`` and ``inputs``, as ``_cut`` gives them.
-        table: The blocks' lines.
-        deep: What is known of the trees that are not cut so: ``earlier`` and ``share`` of each node, ``upper_from``,
-            ``upper``, ``deep_from``, ``deep`` and ``inputs`` as ``_cut_deep`` gives them, and their lines for each four
-            points; None where there is no such tree.
-        points: Where the integral is evaluated, in fours; the last may have no weight.
-        weights: The weights of these points.
+        above: int32, shape (nodes,). Distinct features that the questions above a node ask for.
+        slot: int32, shape (nodes,). Position of the node's own feature among these, in the order in which they are
+            asked; ``above`` where it is a new one.
+        earlier: int32, shape (nodes,). Node that the last question above the parent for the parent's feature led to;
+            -1 where there is none.
+        ratio: float64, shape (nodes,). Share of the parent's training rows that go to the node; of no use at a root.
+        share: float64, shape (nodes,). Share of the training rows that go the path's way wherever it asks for the
+            parent's feature: z_j of ``treeshap``; 1 at a root.
+        height: int32, shape (nodes,). Questions on the longest path down to a leaf.
+        mean: float64, shape (nodes,). Mean value of the leaves below, weighted by training rows.
     """
 
-    nodes: Nodes
-    base: float
-    slot: Places
-    cuts: tuple[Places, Places, Places, Places, Places]
-    table: Matrix
-    deep: tuple[Places, Floats, Places, Places, Places, Places, Places, Matrix] | None
+    above: Indices
+    slot: Indices
+    earlier: Indices
+    ratio: Floats
+    share: Floats
+    height: Indices
+    mean: Floats
+
+
+class Quadrature(NamedTuple):
+    """Points and weights of the Gauss-Legendre rule on 0 to 1, float64, shape (points,) each."""
+
     points: Floats
     weights: Floats
 
 
-@njit(types.void(_i4, _i4s, _i4, _f4, _f8, _i4, _i4, _i4, _f8, _i4, _f8), cache=True, nogil=True)
-def _trace(
-    roots: Places,
-    questions: Places,
-    parent: Places,
-    value: Matrix,
-    cover: Floats,
-    above: Places,
-    slot: Places,
-    earlier: Places,
-    share: Floats,
-    height: Places,
-    mean: Floats,
-) -> None:
-    """What each node's path says: filled in are ``above`` (distinct features on the path), ``slot`` (place of the
-    node's own feature among them), ``earlier`` (the node that the same feature's last question on the path led to, -1
-    where it was not asked before), ``share`` (of the rows that went this way wherever the feature was asked),
-    ``height`` and ``mean`` (of the leaves below, by training weight)."""
+class Cut(NamedTuple):
+    """How each shallow tree is cut into the questions above and the blocks below them.
+
+    A tree too large for tables has no blocks here; ``deeptables`` has them.
+
+    Args:
+        slot: int32, shape (nodes,). As in ``Paths``: the bit of a node's feature in a block's case.
+        upper_from: int32, shape (trees + 1,). First entry of each tree in ``upper``, and their number at the end.
+        upper: int32. Nodes of the questions above the blocks, a parent before its children.
+        block_from: int32, shape (trees + 1,). First of each tree's ``blocks``, and their number at the end.
+        blocks: int32, shape (blocks, 6), columns ``ROOT`` to ``WIDTH``.
+        inputs: int32. Features that a block gives parts to, block after block: those above in the order of their
+            slots, then those that only the block asks for.
+    """
+
+    slot: Indices
+    upper_from: Indices
+    upper: Indices
+    block_from: Indices
+    blocks: Indices
+    inputs: Indices
+
+
+PATHS = types.NamedTuple((i4, i4, i4, f8, f8, i4, f8), Paths)
+QUADRATURE = types.NamedUniTuple(f8, 2, Quadrature)
+CUT = types.NamedTuple((i4, i4, i4, i4, i4s, i4), Cut)
+
+
+def paths_of(nodes: Nodes) -> Paths:
+    """What the paths of all nodes say."""
+    count = len(nodes.parent)
+    parent_cover = np.maximum(nodes.cover[nodes.parent], LEAST_SHARE)
+    paths = Paths(
+        above=np.zeros(count, np.int32),
+        slot=np.zeros(count, np.int32),
+        earlier=np.zeros(count, np.int32),
+        ratio=np.maximum(nodes.cover / parent_cover, LEAST_SHARE),
+        share=np.ones(count),
+        height=np.zeros(count, np.int32),
+        mean=np.zeros(count),
+    )
+    _trace(nodes, paths)
+    return paths
+
+
+def quadrature(paths: Paths) -> Quadrature:
+    """The rule that gives the integrals of these paths exactly: n points do so up to degree 2n - 1."""
+    # a path asks for at most as many features as its deepest leaf has above it
+    distinct = max(1, int(paths.above.max()))
+    points, weights = np.polynomial.legendre.leggauss((distinct + 1) // 2)
+    return Quadrature((points + 1) / 2, weights / 2)
+
+
+def cut_shallow(nodes: Nodes, paths: Paths) -> tuple[Cut, int]:
+    """The cut of all trees that tables can hold, and how many numbers their table has."""
+    count, trees = len(nodes.parent), len(nodes.roots) - 1
+    room = Cut(
+        paths.slot,
+        upper_from=np.zeros(trees + 1, np.int32),
+        upper=np.zeros(count, np.int32),
+        block_from=np.zeros(trees + 1, np.int32),
+        blocks=np.zeros((count, 6), np.int32),
+        inputs=np.zeros(int(paths.above.sum()) + 3 * count, np.int32),
+    )
+    numbers, upper, blocks, inputs = _cut(nodes, paths, room).tolist()
+    return (
+        room._replace(
+            upper=room.upper[:upper].copy(), blocks=room.blocks[:blocks].copy(), inputs=room.inputs[:inputs].copy()
+        ),
+        numbers,
+    )
+
+
+def tabulate(nodes: Nodes, paths: Paths, cut: Cut, rule: Quadrature, numbers: int) -> Matrix:
+    """The table of a cut, float32, shape (numbers,), as ``_tabulate`` fills it; 0.3 s for 300 trees of depth 6."""
+    table = np.zeros(numbers, np.float32)
+    _tabulate(nodes, paths, cut, rule, table)
+    return table
+
+
+@njit(types.void(NODES, PATHS), cache=True, nogil=True)
+def _trace(nodes: Nodes, paths: Paths) -> None:
+    """Fill ``paths``, but for ``ratio``, whose zeros and ones stand in it already.
+
+    Args:
+        nodes: The trees.
+        paths: Filled here.
+    """
+    roots, questions, parent, cover = nodes.roots, nodes.questions, nodes.parent, nodes.cover
+    above, slot, earlier, share = paths.above, paths.slot, paths.earlier, paths.share
+    height, mean = paths.height, paths.mean
     for tree in range(len(roots) - 1):
         for node in range(roots[tree], roots[tree + 1]):
             asked = parent[node]
@@ -88,9 +160,9 @@ def _trace(
                         earlier[node] = on
                         break
                     on = parent[on]
-                share[node] = max(cover[node] / max(cover[asked], _LEAST_SHARE), _LEAST_SHARE)
+                share[node] = max(cover[node] / max(cover[asked], LEAST_SHARE), LEAST_SHARE)
                 if earlier[node] >= 0:
-                    share[node] = max(share[node] * share[earlier[node]], _LEAST_SHARE)
+                    share[node] = max(share[node] * share[earlier[node]], LEAST_SHARE)
             slot[node] = above[node]
             on = node
             while parent[on] >= 0:
@@ -101,32 +173,28 @@ def _trace(
         for node in range(roots[tree + 1] - 1, roots[tree] - 1, -1):
             left = questions[node, LEFT]
             if left == node:
-                mean[node] = value[node]
+                mean[node] = nodes.value[node]
             else:
                 height[node] = 1 + max(height[left], height[left + 1])
-                weight = max(cover[node], _LEAST_SHARE)
+                weight = max(cover[node], LEAST_SHARE)
                 mean[node] = (cover[left] * mean[left] + cover[left + 1] * mean[left + 1]) / weight
 
 
-@njit(types.int64[::1](_i4, _i4s, _i4, _i4, _i4, _i4, _i4, _i4, _i4, _i4s, _i4), cache=True, nogil=True)
-def _cut(
-    roots: Places,
-    questions: Places,
-    parent: Places,
-    above: Places,
-    slot: Places,
-    height: Places,
-    upper_from: Places,
-    upper: Places,
-    block_from: Places,
-    blocks: Places,
-    inputs: Places,
-) -> NDArray[np.int64]:
+@njit(types.int64[::1](NODES, PATHS, CUT), cache=True, nogil=True)
+def _cut(nodes: Nodes, paths: Paths, cut: Cut) -> NDArray[np.int64]:
     """Cut each tree into the questions above and the blocks below them; a tree too large for tables gets none.
 
+    Args:
+        nodes: The trees.
+        paths: Their paths.
+        cut: Filled here; its arrays are as long as they can become.
+
     Returns:
-        Numbers in all tables, and how many of ``upper``, ``blocks`` and ``inputs`` are used.
+        int64, shape (4,). Numbers in all tables, and how many entries of ``upper``, ``blocks`` and ``inputs`` are used.
     """
+    roots, questions, parent = nodes.roots, nodes.questions, nodes.parent
+    above, slot, height = paths.above, paths.slot, paths.height
+    upper, blocks, inputs = cut.upper, cut.blocks, cut.inputs
     used = np.zeros(4, np.int64)
     for tree in range(len(roots) - 1):
         before = used.copy()
@@ -142,8 +210,8 @@ def _cut(
                     on = parent[on]
                     inputs[first + slot[on]] = questions[on, FEATURE]
                 width = above[node]
-                for place in range(answers):
-                    own = node if place == 0 else questions[node, LEFT] + place - 1
+                for answer in range(answers):
+                    own = node if answer == 0 else questions[node, LEFT] + answer - 1
                     known = questions[own, LEFT] == own
                     for other in range(width):
                         known |= inputs[first + other] == questions[own, FEATURE]
@@ -158,25 +226,28 @@ def _cut(
                 used[0] += width << bits
                 used[2] += 1
                 used[3] += width
-        upper_from[tree + 1] = used[1]
-        block_from[tree + 1] = used[2]
+        cut.upper_from[tree + 1] = used[1]
+        cut.block_from[tree + 1] = used[2]
     return used
 
 
-@njit(types.void(_i4s, _i4, _f4, _i4, _f8, _i4s, _i4, _f8, _f8, _f4), cache=True, nogil=True)
-def _tabulate(
-    questions: Places,
-    parent: Places,
-    value: Matrix,
-    slot: Places,
-    ratio: Floats,
-    blocks: Places,
-    inputs: Places,
-    points: Floats,
-    weights: Floats,
-    table: Matrix,
-) -> None:
-    """What each block gives to each of its features, in each case, lines one after the other."""
+@njit(types.void(NODES, PATHS, CUT, QUADRATURE, f4), cache=True, nogil=True)
+def _tabulate(nodes: Nodes, paths: Paths, cut: Cut, rule: Quadrature, table: Matrix) -> None:
+    """Fill ``table``: contribution per (block, case, feature), row-major.
+
+    A case says, bit by bit, whether a row goes the block's way at each feature above it (o_j of ``treeshap``), then
+    which way it goes at each of the block's questions.
+
+    Args:
+        nodes: The trees.
+        paths: Their paths.
+        cut: Their blocks.
+        rule: Points and weights of the integral.
+        table: float32, zeros, filled here. Block b's line of case c begins at ``LINE + c * WIDTH``.
+    """
+    questions, parent, value = nodes.questions, nodes.parent, nodes.value
+    slot, ratio, blocks, inputs = paths.slot, paths.ratio, cut.blocks, cut.inputs
+    points, weights = rule.points, rule.weights
     most = _MOST_BITS + 3
     shares, goes = np.empty(most), np.empty(most, np.int32)
     factor, inverse = np.empty((2, most, len(points))), np.empty((2, most, len(points)))
@@ -192,9 +263,9 @@ def _tabulate(
             while questions[leaf, LEFT] != leaf:
                 asked[steps] = 0 if leaf == root else leaf - questions[root, LEFT] + 1
                 side[steps] = (ending >> (1 - steps)) & 1 if answers == 3 else ending
-                for place in range(width):
-                    if inputs[first + place] == questions[leaf, FEATURE]:
-                        column[steps] = place
+                for index in range(width):
+                    if inputs[first + index] == questions[leaf, FEATURE]:
+                        column[steps] = index
                 leaf = questions[leaf, LEFT] + side[steps]
                 shares[column[steps]] *= ratio[leaf]
                 steps += 1
@@ -204,231 +275,25 @@ def _tabulate(
             while parent[on] >= 0:
                 shares[slot[parent[on]]] *= ratio[on]
                 on = parent[on]
-            for place in range(width):
-                shares[place] = max(shares[place], _LEAST_SHARE)
+            for index in range(width):
+                shares[index] = max(shares[index], LEAST_SHARE)
                 for point in range(len(points)):
-                    factor[0, place, point] = shares[place] * (1 - points[point])
-                    factor[1, place, point] = factor[0, place, point] + points[point]
-                    inverse[0, place, point] = 1 / factor[0, place, point]
-                    inverse[1, place, point] = 1 / factor[1, place, point]
+                    factor[0, index, point] = shares[index] * (1 - points[point])
+                    factor[1, index, point] = factor[0, index, point] + points[point]
+                    inverse[0, index, point] = 1 / factor[0, index, point]
+                    inverse[1, index, point] = 1 / factor[1, index, point]
             for case in range(1 << (above + answers)):
                 goes[:width] = 1
-                for place in range(above):
-                    goes[place] = (case >> place) & 1
+                for index in range(above):
+                    goes[index] = (case >> index) & 1
                 for step in range(steps):
                     goes[column[step]] &= ((case >> (above + asked[step])) & 1) == side[step]
                 for point in range(len(points)):
                     product[point] = weights[point] * value[leaf]
-                    for place in range(width):
-                        product[point] *= factor[goes[place], place, point]
-                for place in range(width):
+                    for index in range(width):
+                        product[point] *= factor[goes[index], index, point]
+                for index in range(width):
                     part = 0.0
                     for point in range(len(points)):
-                        part += product[point] * inverse[goes[place], place, point]
-                    table[line + case * width + place] += (goes[place] - shares[place]) * part
-
-
-@njit(
-    types.int64[::1](_i4, _i4s, _i4, _i4, _i4, _i4, types.int64, types.int64, _i4, _i4, _i4, _i4s, _i4s),
-    cache=True,
-    nogil=True,
-)
-def _cut_deep(
-    roots: Places,
-    questions: Places,
-    parent: Places,
-    earlier: Places,
-    height: Places,
-    block_from: Places,
-    low: int,
-    most: int,
-    upper_from: Places,
-    upper: Places,
-    deep_from: Places,
-    deep: Places,
-    inputs: Places,
-) -> NDArray[np.int64]:
-    """Cut each tree that has no tables of its own into the questions above and deep blocks, at most ``low`` high.
-
-    ``inputs`` takes each feature that a block asks for, with the node that the feature's last question above the block
-    led to, -1 where it is not asked above.
-
-    Returns:
-        Numbers in all tables, and how many of ``upper``, ``deep`` and ``inputs`` are used.
-    """
-    used = np.zeros(4, np.int64)
-    for tree in range(len(roots) - 1):
-        for node in range(roots[tree], roots[tree + 1]):
-            if block_from[tree] != block_from[tree + 1]:
-                break
-            if height[node] > low:
-                upper[used[1]] = node
-                used[1] += 1
-            elif parent[node] < 0 or height[parent[node]] > low:
-                answers = 3 if height[node] == 2 else height[node]
-                width, bits = 0, answers
-                for place in range(answers):
-                    own = node if place == 0 else questions[node, LEFT] + place - 1
-                    feature = questions[own, FEATURE]
-                    known = questions[own, LEFT] == own
-                    for other in range(width):
-                        known |= inputs[used[3] + other, 0] == feature
-                    if known:
-                        continue
-                    before, on = -1, node
-                    while parent[on] >= 0:
-                        if questions[parent[on], FEATURE] == feature:
-                            before = on
-                            break
-                        on = parent[on]
-                    inputs[used[3] + width, 0], inputs[used[3] + width, 1] = feature, before
-                    width += 1
-                    bits += before >= 0
-                deep[used[2]] = np.array([node, 0, answers, used[0], used[3], width], np.int32)
-                used[0] += 4 * (1 + width) << bits
-                used[2] += 1
-                used[3] += width
-                if used[0] > most:
-                    return used
-        upper_from[tree + 1] = used[1]
-        deep_from[tree + 1] = used[2]
-    return used
-
-
-@njit(types.void(_i4s, _f4, _f8, _f8, _i4s, _i4s, _f8, _f8), cache=True, nogil=True)
-def _tabulate_deep(
-    questions: Places,
-    value: Matrix,
-    share: Floats,
-    ratio: Floats,
-    deep: Places,
-    inputs: Places,
-    points: Floats,
-    table: Floats,
-) -> None:
-    """What each deep block makes of the product that comes to it, point by point, in each case of its answers and of
-    whether the row went the block's way at its features' questions above: first the sum over its leaves, which goes on
-    upwards, then what each of its features gets."""
-    count = len(points)
-    shares, goes, on_way = np.empty(3), np.empty(3), np.empty(3, np.bool_)
-    gone, column, side = np.empty(3), np.empty(2, np.int32), np.empty(2, np.int32)
-    asked = np.empty(2, np.int32)
-    for block in range(len(deep)):
-        root, answers, line = deep[block, ROOT], deep[block, ANSWERS], deep[block, LINE]
-        first, width = deep[block, INPUT], deep[block, WIDTH]
-        bits = answers
-        for place in range(width):
-            bits += inputs[first + place, 1] >= 0
-        for case in range(1 << bits):
-            at, bit = line + case * (1 + width) * count, answers
-            for place in range(width):
-                gone[place] = 1.0
-                if inputs[first + place, 1] >= 0:
-                    gone[place] = (case >> bit) & 1
-                    bit += 1
-            for ending in range(4 if answers == 3 else answers + 1):
-                steps, leaf = 0, root
-                for place in range(width):
-                    before = inputs[first + place, 1]
-                    shares[place] = share[before] if before >= 0 else 1.0
-                    goes[place] = gone[place]
-                    on_way[place] = False
-                while questions[leaf, LEFT] != leaf:
-                    asked[steps] = 0 if leaf == root else leaf - questions[root, LEFT] + 1
-                    side[steps] = (ending >> (1 - steps)) & 1 if answers == 3 else ending
-                    for place in range(width):
-                        if inputs[first + place, 0] == questions[leaf, FEATURE]:
-                            column[steps] = place
-                    leaf = questions[leaf, LEFT] + side[steps]
-                    own = column[steps]
-                    shares[own] = max(shares[own] * ratio[leaf], _LEAST_SHARE)
-                    goes[own] *= ((case >> asked[steps]) & 1) == side[steps]
-                    on_way[own] = True
-                    steps += 1
-                if steps == 1 and answers == 3 and ending & 1:
-                    continue  # a leaf below the root, met already
-                for point in range(count):
-                    made = np.float64(value[leaf])
-                    for place in range(width):
-                        if on_way[place]:
-                            made *= shares[place] * (1 - points[point]) + goes[place] * points[point]
-                            before = inputs[first + place, 1]
-                            if before >= 0:
-                                made /= share[before] * (1 - points[point]) + gone[place] * points[point]
-                    table[at + point] += made
-                    for place in range(width):
-                        if on_way[place]:
-                            factor = shares[place] * (1 - points[point]) + goes[place] * points[point]
-                            part = (goes[place] - shares[place]) / factor
-                            before = inputs[first + place, 1]
-                            if before >= 0:
-                                # these leaves are not those that the feature's question above speaks of last
-                                factor = share[before] * (1 - points[point]) + gone[place] * points[point]
-                                part -= (gone[place] - share[before]) / factor
-                            table[at + (1 + place) * count + point] += made * part
-
-
-def tabulated(nodes: Nodes) -> Tables:
-    """The tables of these trees; about 0.3 s for 300 trees of depth 6."""
-    count, trees = len(nodes.parent), len(nodes.roots) - 1
-    above, slot, earlier, height = (np.zeros(count, np.int32) for _ in range(4))
-    share, mean = np.ones(count), np.zeros(count)
-    _trace(
-        nodes.roots, nodes.questions, nodes.parent, nodes.value, nodes.cover, above, slot, earlier, share, height, mean
-    )
-    upper_from, block_from = np.zeros(trees + 1, np.int32), np.zeros(trees + 1, np.int32)
-    upper, blocks = np.zeros(count, np.int32), np.zeros((count, 6), np.int32)
-    inputs = np.zeros(int(above.sum()) + 3 * count, np.int32)
-    used = _cut(
-        nodes.roots, nodes.questions, nodes.parent, above, slot, height, upper_from, upper, block_from, blocks, inputs
-    )
-    upper, blocks, inputs = upper[: used[1]].copy(), blocks[: used[2]].copy(), inputs[: used[3]].copy()
-    # a path asks for at most as many features as its deepest leaf has above it
-    distinct = max(1, int(above.max()))
-    roots, weights = np.polynomial.legendre.leggauss((distinct + 1) // 2)
-    points, weights = (roots + 1) / 2, weights / 2
-    table = np.zeros(used[0], np.float32)
-    parent_cover = np.maximum(nodes.cover[nodes.parent], _LEAST_SHARE)  # of no use at the roots
-    ratio = np.maximum(nodes.cover / parent_cover, _LEAST_SHARE)
-    _tabulate(nodes.questions, nodes.parent, nodes.value, slot, ratio, blocks, inputs, points, weights, table)
-    base = float(nodes.base) + float(mean[nodes.roots[:-1]].sum())
-    cuts = upper_from, upper, block_from, blocks, inputs
-    fill = -len(points) % 4  # with points of no weight, since the deep trees take four at a time
-    points, weights = np.pad(points, (0, fill), constant_values=0.5), np.pad(weights, (0, fill))
-    some_deep = (np.diff(block_from) == 0).any()
-    deep = _deep_tables(nodes, earlier, share, ratio, height, block_from, points) if some_deep else None
-    return Tables(nodes, base, slot, cuts, table, deep, points, weights)
-
-
-def _deep_tables(
-    nodes: Nodes,
-    earlier: Places,
-    share: Floats,
-    ratio: Floats,
-    height: Places,
-    block_from: Places,
-    points: Floats,
-) -> tuple[Places, Floats, Places, Places, Places, Places, Places, Matrix]:
-    """What ``Tables`` has of the deep trees: blocks as high as the memory lets them be."""
-    count, trees = len(nodes.parent), len(nodes.roots) - 1
-    for low in (2, 1, 0):
-        upper_from, deep_from = np.zeros(trees + 1, np.int32), np.zeros(trees + 1, np.int32)
-        upper, deep, inputs = np.zeros(count, np.int32), np.zeros((count, 6), np.int32), np.zeros((count, 2), np.int32)
-        most = _MOST_TABULATED if low else _ALL
-        found = upper_from, upper, deep_from, deep, inputs
-        asked = nodes.roots, nodes.questions, nodes.parent, earlier, height, block_from
-        used = _cut_deep(*asked, low, most // (len(points) // 4), *found)
-        if used[0] * len(points) <= 4 * most:
-            break
-    # blocks of a kind one after the other: the processor guesses right what comes
-    deep, tree_of = deep[: used[2]], np.repeat(np.arange(trees), np.diff(deep_from))
-    deep = deep[np.lexsort((deep[:, LINE], deep[:, WIDTH], deep[:, ANSWERS], tree_of))]
-    inputs = inputs[: used[3]].copy()
-    root_of = np.repeat(nodes.roots[:-1], np.diff(nodes.roots))
-    earlier = np.where(earlier < 0, root_of, earlier).astype(np.int32)
-    table = np.zeros((len(points) // 4, used[0]), np.float32)
-    for four, line in enumerate(table):
-        made = np.zeros(used[0])
-        _tabulate_deep(nodes.questions, nodes.value, share, ratio, deep, inputs, points[4 * four : 4 * four + 4], made)
-        line[:] = np.clip(made, -1 / _LEAST_SHARE, 1 / _LEAST_SHARE)
-    return earlier, share, upper_from, upper[: used[1]].copy(), deep_from, deep, inputs, table
+                        part += product[point] * inverse[goes[index], index, point]
+                    table[line + case * width + index] += (goes[index] - shares[index]) * part
