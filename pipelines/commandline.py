@@ -19,9 +19,10 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from components.credit.book.documents import read_json
-from components.credit.book.store import Store, access_from_environment, secret
+from components.credit.book.store import Store, access_from_environment
 from components.credit.errors import InputError, QuipuError
 from components.credit.release.registry import champion, fetch, list_models, set_shadow, show
+from components.credit.settings import secret
 from pipelines.embedded import embedded_store, store_at
 from pipelines.keys import key_environment
 from pipelines.kubeflow_api import serving

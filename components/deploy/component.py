@@ -58,8 +58,9 @@ def promote(training_run: str, approved_by: str, as_of: str, code: str, target: 
         release: Model version, its address in the registry and what the pointer held before (JSON).
     """
     from components.credit.book.documents import write_json
-    from components.credit.book.store import Store, access_from_environment, secret
+    from components.credit.book.store import Store, access_from_environment
     from components.credit.progress import stage
+    from components.credit.settings import secret
     from components.deploy.promotion import promote_run
 
     with stage("promote") as progress:

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.credit.book.store import MODEL_BUCKET, Store, secret
+from components.credit.book.store import MODEL_BUCKET, Store
 from components.credit.errors import InputError
 from components.credit.models.scorer import Scorer, load
 from components.credit.progress import Progress
 from components.credit.release.registry import Package, champion, name_run, promote, register
+from components.credit.settings import secret
 from components.deploy.approval import Approval, approver, record
 from components.deploy.cluster import Cluster
 from components.deploy.rollout import roll_out

@@ -12,11 +12,11 @@ import os
 import time
 from contextlib import suppress
 
-from components.credit.book.store import secret
 from components.credit.errors import ClusterError, QuipuError
 from components.credit.models.scorer import Scorer
 from components.credit.progress import Progress
 from components.credit.release.registry import Champion
+from components.credit.settings import secret
 from components.deploy.cluster import LIVE, PREVIEW, SLOTS, Claim, Cluster, Pointing, Side
 from components.deploy.trial import compare
 

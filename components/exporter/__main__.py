@@ -1,34 +1,45 @@
-"""``python -m components.exporter``: tells Prometheus of the runs of Kubeflow Pipelines.
+"""``python -m components.exporter``: tells Prometheus of the runs of Kubeflow Pipelines."""
 
-QUIPU_KFP_URL         address of the API server, http://ml-pipeline.kubeflow:8888 if not set
-QUIPU_KFP_NAMESPACE   namespace whose runs are read, where there are several
-QUIPU_KFP_TOKEN_FILE  file with a bearer token, read again for each request
-QUIPU_METRICS_PORT    port to listen on, 9090 if not set
-"""
-
-import os
 import signal
 import sys
+from typing import Annotated
 
+from msgspec import Meta, Struct, field
 from prometheus_client import CollectorRegistry, start_http_server
 
+from components.credit.errors import QuipuError
+from components.credit.settings import read_settings
 from components.exporter.metrics import RunMetrics
 from components.exporter.runs import Source
 
 
+class ExporterSettings(Struct, frozen=True):
+    """Where the exporter finds Kubeflow Pipelines, and where it listens.
+
+    Args:
+        url: Address of the API server.
+        namespace: Namespace whose runs are read, where there are several.
+        token_file: File with a bearer token, read again for each request.
+        port: Port of ``/metrics`` for Prometheus.
+    """
+
+    url: str = field(name="QUIPU_KFP_URL", default="http://ml-pipeline.kubeflow:8888")
+    namespace: str = field(name="QUIPU_KFP_NAMESPACE", default="")
+    token_file: str = field(name="QUIPU_KFP_TOKEN_FILE", default="")
+    port: Annotated[int, Meta(ge=1, le=65_535)] = field(name="QUIPU_METRICS_PORT", default=9090)
+
+
 def main() -> None:
     """Answer scrapes until stopped."""
-    source = Source(
-        os.environ.get("QUIPU_KFP_URL", "http://ml-pipeline.kubeflow:8888"),
-        os.environ.get("QUIPU_KFP_NAMESPACE", ""),
-        os.environ.get("QUIPU_KFP_TOKEN_FILE", ""),
-    )
-    registry = CollectorRegistry()
-    registry.register(RunMetrics(source))
     try:
-        port = int(os.environ.get("QUIPU_METRICS_PORT", "9090"))
-        server, thread = start_http_server(port, registry=registry)
-    except (OSError, ValueError) as error:
+        settings = read_settings(ExporterSettings)
+    except QuipuError as error:
+        sys.exit(str(error))
+    registry = CollectorRegistry()
+    registry.register(RunMetrics(Source(settings.url, settings.namespace, settings.token_file)))
+    try:
+        server, thread = start_http_server(settings.port, registry=registry)
+    except OSError as error:
         sys.exit(f"QUIPU_METRICS_PORT does not name a port that can be listened on: {error}.")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.shutdown())

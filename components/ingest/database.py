@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.credit.book.mapping import Layout, Source
-from components.credit.book.store import secret
 from components.credit.errors import InputError
+from components.credit.settings import secret
 from components.ingest.rows import Batch, Rows, check_columns, plain
 
 

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from stdnum.pe import cui, ruc
 
 from components.credit.book.mapping import Column
-from components.credit.book.store import secret
 from components.credit.errors import InputError
+from components.credit.settings import secret
 
 KEY = "QUIPU_PSEUDONYM_KEY"
 ENTITIES = {

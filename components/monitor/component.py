@@ -30,12 +30,13 @@ def monitor(
         Output: Whether a limit was passed.
     """
     from components.credit.book.documents import read_config, read_record, write_json
-    from components.credit.book.store import Store, access_from_environment, read_manifest, secret
+    from components.credit.book.store import Store, access_from_environment, read_manifest
     from components.credit.drift import reference_of
     from components.credit.features.recipe import ModelInputs
     from components.credit.progress import stage
     from components.credit.release.policy import released_rules
     from components.credit.release.registry import fetch
+    from components.credit.settings import secret
     from components.monitor.findings import find, released_psi
     from components.monitor.recent import look
     from components.monitor.report import figures

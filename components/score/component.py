@@ -27,10 +27,11 @@ def score(
         tally: How many scores there are of each kind (JSON).
     """
     from components.credit.book.documents import read_record, write_json
-    from components.credit.book.store import Store, access_from_environment, read_manifest, secret, write_manifest
+    from components.credit.book.store import Store, access_from_environment, read_manifest, write_manifest
     from components.credit.features.recipe import ModelInputs
     from components.credit.import_guard import block_imports
     from components.credit.progress import stage
+    from components.credit.settings import secret
 
     block_imports()
     from components.credit.release.released import load_released
@@ -57,9 +58,10 @@ def plan(clean: Input[Dataset], model: Output[Artifact]) -> list:
         Output: First and last partition of each task.
     """
     from components.credit.book.documents import write_json
-    from components.credit.book.store import Store, access_from_environment, read_manifest, secret
+    from components.credit.book.store import Store, access_from_environment, read_manifest
     from components.credit.progress import stage
     from components.credit.release.released import champion_version, load_released
+    from components.credit.settings import secret
     from components.score.plan import groups, inputs_of
 
     with stage("plan"):
@@ -93,9 +95,10 @@ def report(
         metrics: The figures at a glance.
     """
     from components.credit.book.documents import read_config, read_record
-    from components.credit.book.store import Store, access_from_environment, read_manifest, secret, write_manifest
+    from components.credit.book.store import Store, access_from_environment, read_manifest, write_manifest
     from components.credit.progress import stage
     from components.credit.release.released import load_released
+    from components.credit.settings import secret
     from components.score.summary import figures, joined, shift_since_training
     from components.score.summary import page as written
     from components.score.tally import Tally, merged

@@ -1,11 +1,4 @@
-"""``python -m components.scorer``: the scorer as the environment configures it.
-
-QUIPU_STORE_*        access to the store (see ``components.credit.book.store``)
-QUIPU_VERIFY_KEY     public key of the models' signatures, as PEM (or QUIPU_VERIFY_KEY_FILE)
-QUIPU_SCORER_*       where it listens, and its limits (see ``components.scorer.settings``)
-QUIPU_SPOOL*         where decisions wait for the store (see ``components.scorer.decisions.spool``)
-QUIPU_AUTH_*         who may ask (see there too)
-"""
+"""``python -m components.scorer``: the scorer as the environment configures it; ``docs/`` lists the settings."""
 
 import gc
 import sys
@@ -19,15 +12,16 @@ def main() -> None:
     block_imports()
     gc.disable()  # until the service answers: what a start makes stays
 
-    from components.credit.book.store import access_from_environment, secret
+    from components.credit.book.store import access_from_environment
+    from components.credit.settings import read_settings, secret
     from components.scorer.decisions.spool import spool_from_environment
     from components.scorer.http.server import serve
-    from components.scorer.settings import listening_from_environment, pinned_version, poll_seconds
+    from components.scorer.settings import ScorerSettings, listening
 
     try:
         access, verify_key = access_from_environment(), secret("QUIPU_VERIFY_KEY")
-        spool = spool_from_environment(access.endpoint)
-        serve(access, verify_key, listening_from_environment(), spool, poll_seconds(), pinned_version())
+        settings, spool = read_settings(ScorerSettings), spool_from_environment(access.endpoint)
+        serve(access, verify_key, listening(settings), spool, settings.poll, settings.version)
     except QuipuError as error:
         sys.exit(str(error))
 

@@ -8,12 +8,10 @@ Arrow's modules for files are imported where tables are read: a scorer, which re
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, cached_property
 from pathlib import Path
@@ -22,9 +20,11 @@ from typing import TYPE_CHECKING, TypeVar
 import minio
 import urllib3
 from minio.error import MinioException, S3Error
+from msgspec import Struct, field
 
 from components.credit.book.manifest import Manifest, Part, TableParts, decode, encode, identity
-from components.credit.errors import InputError, QuipuError, StoreError
+from components.credit.errors import QuipuError, StoreError
+from components.credit.settings import Secret, read_settings
 
 if TYPE_CHECKING:
     import pyarrow.dataset
@@ -44,57 +44,31 @@ _BATCH_ROWS = 262_144
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(Struct, frozen=True):
     """Where the store is and with which credential.
 
     Args:
-        endpoint: ``host:port``.
-        access_key: Access key.
-        secret_key: Secret key.
+        endpoint: Address of the store, as ``host:port``.
+        access_key: Access key of the process's own credential.
+        secret_key: Secret key of that credential.
         region: Region; always given, since the SDK would otherwise ask for it and be refused.
         secure: Whether to speak TLS.
     """
 
-    endpoint: str
-    access_key: str
-    secret_key: str
-    region: str = "us-east-1"
-    secure: bool = False
+    endpoint: Secret = field(name="QUIPU_STORE_ENDPOINT")
+    access_key: Secret = field(name="QUIPU_STORE_ACCESS_KEY")
+    secret_key: Secret = field(name="QUIPU_STORE_SECRET_KEY")
+    region: str = field(name="QUIPU_STORE_REGION", default="us-east-1")
+    secure: bool = field(name="QUIPU_STORE_SECURE", default=False)
 
 
 def access_from_environment() -> Access:
-    """Access as the environment gives it: ``QUIPU_STORE_ENDPOINT``, ``_ACCESS_KEY``, ``_SECRET_KEY`` (or their
-    ``_FILE``), ``_REGION`` and ``_SECURE``.
+    """Access as the environment gives it.
 
     Raises:
-        InputError: One of the first three is missing.
+        InputError: The endpoint or a key is not set, or a setting does not fit.
     """
-    return Access(
-        endpoint=secret("QUIPU_STORE_ENDPOINT"),
-        access_key=secret("QUIPU_STORE_ACCESS_KEY"),
-        secret_key=secret("QUIPU_STORE_SECRET_KEY"),
-        region=os.environ.get("QUIPU_STORE_REGION", "us-east-1"),
-        secure=os.environ.get("QUIPU_STORE_SECURE", "false").lower() == "true",
-    )
-
-
-def secret(name: str) -> str:
-    """A secret from the environment variable ``name``, or from the file that ``<name>_FILE`` names.
-
-    Raises:
-        InputError: Neither is there, or the file cannot be read.
-    """
-    path = os.environ.get(f"{name}_FILE")
-    if path:
-        try:
-            return Path(path).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise InputError(f"{name}_FILE names {path}, which cannot be read: {error.strerror}.") from error
-    value = os.environ.get(name)
-    if not value:
-        raise InputError(f"{name} is not set; give it in the environment, or a file that holds it in {name}_FILE.")
-    return value
+    return read_settings(Access)
 
 
 class Store:

@@ -6,10 +6,6 @@ room made before it is used, so that a full disk is an error and not a crash; ze
 The scorer that writes it holds a lock on it, which the system releases when the process ends, however it ends; whoever
 gets the lock may ship it (see ``components.scorer.decisions.shipping``). So ``kill -9`` loses no decision that anybody
 was told, and a loss of power at most those of the last ``SYNC_SECONDS``, after which they are on the disk itself.
-
-QUIPU_SPOOL          folder; without it one of this store in the system's temporary folder
-QUIPU_SPOOL_BYTES    bytes from which no decision is made any more, 268435456 if not set
-QUIPU_SPOOL_SECONDS  seconds after which decisions go to the store, 60 if not set
 """
 
 import fcntl
@@ -21,8 +17,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
 
 from components.credit.errors import InputError, QuipuError
+from components.credit.settings import read_settings
 from components.scorer.decisions.record import new_id, now
 
 SYNC_SECONDS = 0.1
@@ -31,6 +31,20 @@ _SEGMENT_BYTES = 16 * 1024 * 1024
 _ROOM_BYTES = 256 * 1024  # that a segment grows by
 SEGMENT_SECONDS = 60
 MOST_BYTES = 256 * 1024 * 1024
+
+
+class SpoolSettings(Struct, frozen=True):
+    """Where decisions wait for the store, and how long.
+
+    Args:
+        folder: Folder of the spool; by default one of this store in the system's temporary folder.
+        bytes: Bytes of all segments from which no decision is made any more.
+        seconds: Seconds after which decisions go to the store.
+    """
+
+    folder: str = field(name="QUIPU_SPOOL", default="")
+    bytes: Annotated[int, Meta(ge=0)] = field(name="QUIPU_SPOOL_BYTES", default=MOST_BYTES)
+    seconds: Annotated[int, Meta(ge=0)] = field(name="QUIPU_SPOOL_SECONDS", default=SEGMENT_SECONDS)
 
 
 class SpoolError(QuipuError):
@@ -226,16 +240,9 @@ def spool_from_environment(endpoint: str) -> Spool:
     Raises:
         InputError: The folder cannot be written to, or a number is none.
     """
-    named = os.environ.get("QUIPU_SPOOL")
-    folder = Path(named) if named else _default(endpoint)
-    return Spool(folder, _number("QUIPU_SPOOL_BYTES", MOST_BYTES), _number("QUIPU_SPOOL_SECONDS", SEGMENT_SECONDS))
-
-
-def _number(name: str, default: int) -> int:
-    value = os.environ.get(name, str(default))
-    if not value.isdigit():
-        raise InputError(f"{name} is '{value}'; give a whole number.")
-    return int(value)
+    settings = read_settings(SpoolSettings)
+    folder = Path(settings.folder) if settings.folder else _default(endpoint)
+    return Spool(folder, settings.bytes, settings.seconds)
 
 
 def _default(endpoint: str) -> Path:

@@ -1,6 +1,5 @@
 """The store keeps what it promises, on a real S3 server: SeaweedFS and, where it is at hand, MinIO."""
 
-import dataclasses
 import hashlib
 import time
 from collections.abc import Callable
@@ -156,7 +155,7 @@ def test_what_is_not_there_is_named(shared: Store) -> None:
 @pytest.mark.parametrize("wrong", [{"secret_key": "x" * 40}, {"access_key": "nobody"}])
 def test_a_wrong_credential_is_named(shared: Store, folder: Path, wrong: dict[str, str]) -> None:
     manifest = publish(shared, folder)
-    stranger = Store(dataclasses.replace(shared.access, **wrong))
+    stranger = Store(msgspec.structs.replace(shared.access, **wrong))
     for attempt in (
         lambda: stranger.read(DATA_BUCKET, "key"),
         lambda: stranger.read_pointer(DATA_BUCKET, "key"),
