@@ -31,6 +31,9 @@ lint: $(READY) ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(READY) ## Build the site of docs/ into build/docs; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 images: $(READY) ## Build the images with podman or docker and say how large they are
 	@$(BIN)/python images/build.py
 
@@ -80,4 +83,4 @@ constraints: $(READY) ## Pin the newest versions that fit together
 clean: ## Remove .venv, runs and build results
 	rm -rf .venv .venv-airflow runs build
 
-.PHONY: help setup run test e2e lint images peers benchmark-serving benchmark-batch benchmark-quality airflow-setup airflow-test compile constraints clean
+.PHONY: help setup run test e2e lint docs images peers benchmark-serving benchmark-batch benchmark-quality airflow-setup airflow-test compile constraints clean

@@ -344,7 +344,22 @@ class Monitoring(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Config(Struct, forbid_unknown_fields=True, frozen=True):
-    """The whole configuration; every part may be left out."""
+    """The whole configuration; every part may be left out.
+
+    Args:
+        seed: Seed of all that is drawn: folds, candidates, resamples.
+        partitions: Parts, by a hash of the borrower, into which the tables are cut for features and batch scoring.
+        target: What a bad loan is.
+        split: Which applications train and which test.
+        limits: What stops a run.
+        search: How many models are tried.
+        scorecard: The points of the scorecard, and its bins.
+        rejects: Whether a second scorecard learns from declined applications too.
+        policy: How scores become decisions.
+        money: What a loan earns and costs.
+        release: How a champion comes to answer.
+        monitoring: When a released model counts as drifted.
+    """
 
     seed: NotNegative = 20_240_731
     partitions: Positive = 1

@@ -65,7 +65,16 @@ class Source(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Defaults(Struct, forbid_unknown_fields=True, frozen=True):
-    """What holds for every source that does not say otherwise; the fields are those of ``Source``."""
+    """What holds for every source that does not say otherwise.
+
+    Args:
+        delimiter: One character between the columns of a CSV file.
+        encoding: Encoding of a CSV file.
+        quote: Quote character of a CSV file.
+        decimal: Decimal separator of the numbers in text, ``.`` or ``,``; the other one may group thousands.
+        dates: Formats of dates and times in text, tried in order (strptime).
+        missing: Texts that mean a missing value, besides the empty one.
+    """
 
     delimiter: Annotated[str, Meta(min_length=1, max_length=1)] = ","
     encoding: str = "utf-8"
@@ -117,6 +126,10 @@ class TableSource(Struct, forbid_unknown_fields=True, frozen=True):
     """Rows of one table from one source; a table may have several.
 
     ``known_at`` left out follows ``event_time``; ``currency`` left out is the mapping's.
+
+    Args:
+        source: Name of the source.
+        columns: Rule of each column of the contract that the source has; a bare text is the source's column.
     """
 
     source: str
@@ -159,7 +172,13 @@ class Attribute(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Rate(Struct, forbid_unknown_fields=True, frozen=True, rename={"since": "from"}):
-    """An exchange rate from a day on: units of the mapping's currency for one of ``currency``."""
+    """An exchange rate from a day on.
+
+    Args:
+        currency: Currency that is converted.
+        since: First day on which the rate holds.
+        rate: Units of the mapping's currency for one of ``currency``.
+    """
 
     currency: str
     since: datetime.date
