@@ -2,6 +2,7 @@
 
 import ipaddress
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +12,6 @@ from components.credit.errors import InputError
 from components.credit.settings import read_settings
 from components.scorer.access.addresses import Network
 from components.scorer.access.tokens import Issuer, Tokens
-from components.scorer.http.server import Listening
 
 NotNegative = Annotated[float, Meta(ge=0)]
 
@@ -60,6 +60,35 @@ class ScorerSettings(Struct, frozen=True):
     audience: str = field(name="QUIPU_AUTH_AUDIENCE", default="")
     roles_claim: str = field(name="QUIPU_AUTH_ROLES_CLAIM", default="roles")
     jwks_file: str = field(name="QUIPU_AUTH_JWKS_FILE", default="")
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where and for whom the scorer listens.
+
+    Args:
+        host: Address.
+        port: Port.
+        tokens: What tokens are believed; None where everybody may do all.
+        rate: Requests a second of one actor; 0 where there is no bound. A second's worth may come at once.
+        proxies: Networks of proxies whose ``x-forwarded-for`` is believed, as far as its last address.
+        body_seconds: How long a body may take to arrive.
+        certificate: Certificate chain (PEM) for TLS; None for plain HTTP.
+        key: Private key of the certificate (PEM, without a password).
+        metrics_port: Port of ``/metrics``; None where nobody reads them.
+        drain_seconds: How long requests are still taken after SIGTERM, while readiness says no.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    tokens: Tokens | None = None
+    rate: float = 0.0
+    proxies: tuple[Network, ...] = ()
+    body_seconds: float = 10.0
+    certificate: Path | None = None
+    key: Path | None = None
+    metrics_port: int | None = None
+    drain_seconds: float = 0.0
 
 
 def listening_from_environment() -> Listening:

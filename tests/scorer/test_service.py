@@ -15,7 +15,8 @@ from components.credit.errors import ModelRefused
 from components.credit.release.registry import promote
 from components.credit.release.signing import new_key_pair
 from components.scorer.decisions.spool import Spool
-from components.scorer.http.server import Listening, serve
+from components.scorer.http.server import serve
+from components.scorer.settings import Listening
 from tests.scorer.running import REQUEST, Scorer, free_port, running, start
 
 

@@ -16,8 +16,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 import uvloop
@@ -29,9 +27,9 @@ from msgspec import structs
 
 from components.credit.book.store import Access, Store
 from components.credit.errors import InputError, StoreError
-from components.scorer.access.addresses import Network, address_of, network_of
+from components.scorer.access.addresses import address_of, network_of
 from components.scorer.access.limits import Buckets
-from components.scorer.access.tokens import TokenRefused, Tokens
+from components.scorer.access.tokens import TokenRefused
 from components.scorer.challenger import Shadow
 from components.scorer.decisions.keeping import end_spool, keep_shipping, keep_synced
 from components.scorer.decisions.overrides import Override, UnknownDecision, record
@@ -50,6 +48,7 @@ from components.scorer.http.routes import (
 )
 from components.scorer.model import Model, load_champion, load_model
 from components.scorer.requests import ANYONE, Actor, Request
+from components.scorer.settings import Listening
 from components.scorer.watching.distributions import Drift
 from components.scorer.watching.log import flush, log_event, log_request
 from components.scorer.watching.metrics import (
@@ -82,35 +81,6 @@ _AGAIN_SECONDS, _AGAIN_AT_MOST = 1.0, 60.0
 _TURNED_AWAY = (401, 403, 429)
 _QUIET = ("GET /v2/health/live", "GET /v2/health/ready")
 _READY = ("GET /v2/health/ready", "GET /v2/models/{model}/ready", "GET /v2/models/{model}/versions/{version}/ready")
-
-
-@dataclass(frozen=True)
-class Listening:
-    """Where and for whom the scorer listens.
-
-    Args:
-        host: Address.
-        port: Port.
-        tokens: What tokens are believed; None where everybody may do all.
-        rate: Requests a second of one actor; 0 where there is no bound. A second's worth may come at once.
-        proxies: Networks of proxies whose ``x-forwarded-for`` is believed, as far as its last address.
-        body_seconds: How long a body may take to arrive.
-        certificate: Certificate chain (PEM) for TLS; None for plain HTTP.
-        key: Private key of the certificate (PEM, without a password).
-        metrics_port: Port of ``/metrics``; None where nobody reads them.
-        drain_seconds: How long requests are still taken after SIGTERM, while readiness says no.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8080
-    tokens: Tokens | None = None
-    rate: float = 0.0
-    proxies: tuple[Network, ...] = ()
-    body_seconds: float = 10.0
-    certificate: Path | None = None
-    key: Path | None = None
-    metrics_port: int | None = None
-    drain_seconds: float = 0.0
 
 
 class Service:
