@@ -147,7 +147,7 @@ def settings(place: str) -> str:
     """
     text, about = _docstring(_named(place))
     rows = []
-    for field in types.type_info(_named(place)).fields:  # type: ignore[attr-defined]  # a Struct
+    for field in types.type_info(_named(place)).fields:
         info = field.type
         if secret := isinstance(info, types.Metadata):
             info = info.type
@@ -227,7 +227,7 @@ KINDS: dict[str, Callable[..., str]] = {
 
 def _named(place: str) -> type:
     module, _, name = place.partition(":")
-    return getattr(import_module(module), name)  # type: ignore[no-any-return]
+    return getattr(import_module(module), name)
 
 
 def _docstring(cls: type) -> tuple[str, dict[str, str]]:

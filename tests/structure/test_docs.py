@@ -3,13 +3,15 @@
 import ast
 import re
 import shlex
+import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
 import typer
 
-from docs.tables import KINDS, MARKER, filled
+from docs.tables import KINDS, MARKER, filled, on_post_build
 from pipelines.commandline import app
 from tests.structure.test_imports import MODULES, STAGES, imported
 
@@ -85,6 +87,21 @@ def test_every_environment_variable_of_the_code_is_on_the_page_of_settings() -> 
     }
     assert len(variables) > 30
     assert not sorted(name for name in variables if f"`{name}" not in page)
+
+
+def test_a_page_that_loads_something_from_elsewhere_stops_the_build(tmp_path: Path) -> None:
+    site = SimpleNamespace(site_dir=tmp_path)
+    (tmp_path / "own.html").write_text('<a href="https://example.org">a link</a><script src="own.js"></script>')
+    on_post_build(site)
+    (tmp_path / "other.html").write_text('<link rel="stylesheet" href="//fonts.example.org/one.css">')
+    with pytest.raises(SystemExit, match=r"^other\.html loads //fonts\.example\.org"):
+        on_post_build(site)
+
+
+def test_the_changelog_tells_of_the_version_that_the_project_has() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings[:2] == ["Unreleased", version]
 
 
 def test_imports_go_down_in_the_drawing_of_the_rooms() -> None:
