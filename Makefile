@@ -42,10 +42,10 @@ airflow: $(READY) .venv-airflow/.ready ## Run Airflow here, with its DAGs over p
 
 airflow-setup: .venv-airflow/.ready ## Make .venv-airflow, Airflow's own environment with the provider
 
-.venv-airflow/.ready: airflow/constraints.txt airflow/requirements.in airflow/tests.in airflow/provider/pyproject.toml
+.venv-airflow/.ready: airflow/constraints.txt airflow/requirements.in airflow/tests.in airflow/provider/pyproject.toml airflow/kfp_runs/pyproject.toml
 	$(PYTHON) -m venv .venv-airflow
 	.venv-airflow/bin/pip install --quiet --disable-pip-version-check -c airflow/constraints.txt -r airflow/tests.in
-	.venv-airflow/bin/pip install --quiet --disable-pip-version-check --no-deps -e airflow/provider
+	.venv-airflow/bin/pip install --quiet --disable-pip-version-check --no-deps -e airflow/kfp_runs -e airflow/provider
 	@touch $@
 
 airflow-test: .venv-airflow/.ready ## Run the tests of the provider and the DAGs in that environment

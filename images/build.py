@@ -52,6 +52,8 @@ def content_tag(image: str, base: str) -> str:
     """First 12 hex of the SHA-256 over all that goes into an image: the KFP cache key is the image's name alone."""
     own = f"components/{image.replace('-', '_')}"
     places = ("images/Dockerfile", "airflow") if image == "airflow" else (*SHARED, own)
+    if image == "exporter":
+        places = (*places, "airflow/kfp_runs/src")
     digest = hashlib.sha256(f"{image}\0{base}\0".encode())
     for place in places:
         path = ROOT / place

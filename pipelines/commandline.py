@@ -113,17 +113,17 @@ def submit_command(
 
     Example: quipu submit --source s3://quipu-landing/book --mapping portfolio --as-of 2024-06-30
     """
-    from pipelines.kfp_server import server_from_environment
+    from pipelines.kfp_server import server_from_environment, start_seconds
     from pipelines.submission import cancel, ordered, submit, watch
 
-    server = server_from_environment()
+    server, longest_start = server_from_environment(), start_seconds()
     package, parameters = ordered(pipeline, source, mapping, config, as_of.date() if as_of else None, parameter or [])
     submitted = submit(server, package, parameters)
     console.print(f"Run {submitted.run} {'was there already' if submitted.adopted else 'created'}", soft_wrap=True)
     if not wait:
         return
     try:
-        watch(server, submitted.run, lambda line: console.print(line, markup=False, soft_wrap=True))
+        watch(server, submitted.run, lambda line: console.print(line, markup=False, soft_wrap=True), longest_start)
     except KeyboardInterrupt:
         if cancel_on_interrupt:
             cancel(server, submitted.run)

@@ -1,45 +1,25 @@
-"""The REST interface (v2beta1) of a Kubeflow Pipelines server, as far as a submitter needs it.
+"""The Kubeflow Pipelines server that the environment names.
 
-KFP_ENDPOINT            address of the API server, such as http://ml-pipeline.kubeflow:8888
+KFP_ENDPOINT               address of the API server, such as http://ml-pipeline.kubeflow:8888
 KFP_TOKEN, KFP_TOKEN_FILE  bearer token, where the server asks for one; the file is read again for each request
-KFP_NAMESPACE           namespace of the runs, where Kubeflow has several users
+KFP_NAMESPACE              namespace of the runs, where Kubeflow has several users
+KFP_START_SECONDS          seconds that a pod may take to start before its run is ended, 1800 if not set
 """
 
-import json
 import os
-import random
-import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from urllib.parse import quote, urlencode
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-import urllib3
+from kfp_runs.errors import Rejected, ServerError
+from kfp_runs.server import Server
 
 from components.credit.errors import InputError, QuipuError
 
-_BASE = "/apis/v2beta1"
-_TIMEOUT = urllib3.Timeout(connect=10, read=30)
-_TRIES = 6
-_LONGEST_PAUSE = 20.0
-_BUSY = (429, 500, 502, 503, 504)
+_START_SECONDS = "1800"
 
 
 class ServerRefused(QuipuError):
     """The server is away, refuses, or does not know what it was asked for; the text has its own words."""
-
-
-@dataclass(frozen=True)
-class Server:
-    """A server and who we are there.
-
-    Args:
-        url: Address without a slash at its end.
-        namespace: Namespace of experiments and runs; empty where there is one for all.
-    """
-
-    url: str
-    namespace: str = ""
 
 
 def server_from_environment() -> Server:
@@ -54,105 +34,45 @@ def server_from_environment() -> Server:
             "KFP_ENDPOINT does not name a server; set it to the address of the Kubeflow Pipelines API, such as "
             "http://ml-pipeline.kubeflow:8888."
         )
-    return Server(url, os.environ.get("KFP_NAMESPACE", ""))
+    return Server(
+        url,
+        namespace=os.environ.get("KFP_NAMESPACE", ""),
+        token=os.environ.get("KFP_TOKEN", ""),
+        token_path=os.environ.get("KFP_TOKEN_FILE", ""),
+    )
 
 
-def call(
-    server: Server,
-    method: str,
-    path: str,
-    body: dict[str, Any] | None = None,
-    *,
-    query: dict[str, str] | None = None,
-    upload: tuple[str, bytes] | None = None,
-    missing: bool = False,
-) -> dict[str, Any] | None:
-    """Ask the server, again where it is busy or the line broke.
-
-    What is created is never sent twice where nobody knows whether it arrived: a second POST of a run leaves a second
-    workflow running. Such a call fails, and the caller looks before it asks again.
-
-    Args:
-        server: The server.
-        method: HTTP method.
-        path: Path after ``/apis/v2beta1``.
-        body: JSON body.
-        query: Query of the address.
-        upload: Name and content of a file to send instead of a body.
-        missing: Whether a 404 is an answer, None, and no failure.
+def start_seconds() -> float:
+    """Seconds that a pod may take to start.
 
     Raises:
-        ServerRefused: There was no good answer.
+        InputError: KFP_START_SECONDS is no number above 0.
     """
-    url = f"{server.url}{_BASE}{path}" + (f"?{urlencode(query)}" if query else "")
-    said = ""
-    for attempt in range(_TRIES):
-        if attempt:
-            longest = min(0.5 * 2**attempt, _LONGEST_PAUSE)
-            time.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - jitter is no secret
-        try:
-            response = _send(method, url, body, upload)
-        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
-            said = "no connection"
-            continue
-        except urllib3.exceptions.HTTPError as error:
-            said = f"the line broke ({type(error).__name__})"
-            if method == "GET":
-                continue
-            break
-        if response.status < 300:
-            return json.loads(response.data or b"{}") or {}
-        said = _message(response)
-        if response.status == 404 and missing:
-            return None
-        if response.status == 401 or (response.status in _BUSY and method == "GET"):
-            continue  # a renewed token is read for each try
-        break
-    raise ServerRefused(f"Kubeflow Pipelines at {server.url} did not answer {method} {path} well: {said}.")
-
-
-def log_of(server: Server, run: str, pod: str) -> list[str]:
-    """Lines of a pod's log; none where it is not kept any more."""
-    url = f"{server.url}/apis/v1alpha1/runs/{quote(run)}/nodes/{quote(pod)}/log"
+    text = os.environ.get("KFP_START_SECONDS", _START_SECONDS)
     try:
-        response = _send("GET", url, None, None)
-    except urllib3.exceptions.HTTPError:
-        return []
-    return response.data.decode(errors="replace").splitlines() if response.status == 200 else []
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise InputError(f"KFP_START_SECONDS is '{text}'; give a number of seconds above 0.")
+    return seconds
 
 
-def _send(
-    method: str, url: str, body: dict[str, Any] | None, upload: tuple[str, bytes] | None
-) -> urllib3.BaseHTTPResponse:
-    headers = {"Accept": "application/json"}
-    if token := _token():
-        headers["Authorization"] = f"Bearer {token}"
-    if upload:
-        fields = {"uploadfile": (upload[0], upload[1], "application/x-yaml")}
-        return urllib3.request(
-            method, url, fields=fields, headers=headers, timeout=_TIMEOUT, retries=False, redirect=False
-        )
-    return urllib3.request(method, url, json=body, headers=headers, timeout=_TIMEOUT, retries=False, redirect=False)
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Raise what the server answers as an error that the command line shows in one sentence.
 
-
-def _token() -> str:
-    path = os.environ.get("KFP_TOKEN_FILE")
-    if not path:
-        return os.environ.get("KFP_TOKEN", "")
+    Raises:
+        InputError: The request can never succeed as it is.
+        ServerRefused: The server is away or refuses.
+    """
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise InputError(f"The token file {path} cannot be read ({error.strerror}); see KFP_TOKEN_FILE.") from error
+        yield
+    except Rejected as refused:
+        raise InputError(_sentence(refused)) from refused
+    except ServerError as refused:
+        raise ServerRefused(_sentence(refused)) from refused
 
 
-def _message(response: urllib3.BaseHTTPResponse) -> str:
-    """The innermost words of a refusal: the server wraps them in those of its call stack."""
-    if 300 <= response.status < 400:
-        return f"it sends to a sign-in page ({response.status}); set KFP_TOKEN_FILE"
-    try:
-        answer = json.loads(response.data)
-        details = [str(one.get("message", "")) for one in answer.get("details") or []]
-        text = next((one for one in details if one), "") or str(answer.get("message") or answer.get("error") or answer)
-    except (ValueError, AttributeError):
-        text = response.data.decode(errors="replace")
-    return f"{response.status}, {' '.join(text.split())[:400].rstrip('.')}"
+def _sentence(refused: ServerError) -> str:
+    return f"{str(refused).rstrip('.')}."

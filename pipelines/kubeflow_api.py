@@ -107,6 +107,7 @@ class Answers:
             ("GET", re.compile(f"{_V2}healthz"), self._health),
             ("GET", re.compile(f"{_V2}experiments"), self._list_experiments),
             ("POST", re.compile(f"{_V2}experiments"), self._create_experiment),
+            ("DELETE", re.compile(f"{_V2}experiments/([^/]+)"), self._delete_experiment),
             ("GET", re.compile(f"{_V2}pipelines"), self._list_pipelines),
             ("GET", re.compile(f"{_V2}pipelines/names/([^/]+)"), self._pipeline_by_name),
             ("GET", re.compile(f"{_V2}pipelines/([^/]+)"), self._pipeline),
@@ -148,6 +149,17 @@ class Answers:
             if name in {one["display_name"] for one in self._experiments}:
                 raise Refused(_EXISTS, f"Failed to create a new experiment. The name {name} already exists.")
             return self._add_experiment(name)
+
+    def _delete_experiment(self, experiment_id: str, **_: Any) -> Any:
+        with self._lock:
+            kept = [one for one in self._experiments if one["experiment_id"] != experiment_id]
+            if len(kept) == len(self._experiments):
+                raise Refused(_UNKNOWN, f"ResourceNotFoundError: Experiment {experiment_id} not found")
+            if self._experiments[0] not in kept:
+                raise Refused(_INVALID, "Invalid input error: the default experiment cannot be deleted")
+            self._experiments = kept
+            write_json(str(self._experiments_file), kept)
+        return {}
 
     def _add_experiment(self, name: str) -> dict[str, Any]:
         made = {
@@ -310,6 +322,9 @@ def _handler(answers: Answers, token: str) -> type[BaseHTTPRequestHandler]:
             self._answer()
 
         def do_POST(self) -> None:
+            self._answer()
+
+        def do_DELETE(self) -> None:
             self._answer()
 
         def _answer(self) -> None:

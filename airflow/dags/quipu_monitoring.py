@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, task
 from airflow_kfp.hooks import KfpHook
-from airflow_kfp.runs import finished_tasks
+from kfp_runs.runs import finished_tasks
 from quipu_dags.settings import CONNECTION, DEFAULT_ARGS, DRIFT, PARAMS, START
 from quipu_dags.steps import AS_OF, as_of, pipeline
 

@@ -164,6 +164,12 @@ class Cluster:
             ) from error
         return answered.status, answered.data
 
+    def trouble_of_run(self, run: str) -> str:
+        """Why the pods of a run of Kubeflow Pipelines do not start; empty where nothing is known against them."""
+        selector = quote(f"pipeline/runid={run}")
+        pods = self._call("GET", f"/api/v1/namespaces/{self.namespace}/pods?labelSelector={selector}")["items"]
+        return trouble_of(f"the run {run}", self.namespace, {}, pods)
+
     def _pods(self, slot: str, version: str) -> list[dict[str, Any]]:
         """Pods of a side that are to serve a version."""
         selector = quote(f"{_NAME}={LIVE},{_SLOT}={slot}")

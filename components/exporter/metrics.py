@@ -4,10 +4,12 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 
+from kfp_runs.errors import ServerError
+from kfp_runs.runs import CANCELED
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from components.exporter.runs import ApiAway, Run, Source
+from components.exporter.runs import Run, Source
 
 
 class RunMetrics(Collector):
@@ -25,7 +27,7 @@ class RunMetrics(Collector):
         up = GaugeMetricFamily("credit_kubeflow_up", "Whether the API server of Kubeflow Pipelines answers.")
         try:
             runs = self._source.runs()
-        except ApiAway as error:
+        except ServerError as error:
             print(error, file=sys.stderr, flush=True)
             up.add_metric([], 0)
             return [up]
@@ -45,7 +47,7 @@ def families(runs: list[Run]) -> list[GaugeMetricFamily]:
     )
     failed = GaugeMetricFamily(
         "credit_run_failed_stage",
-        "1 where this stage failed in the newest run that ended.",
+        "1 where this stage failed in the newest run that ended and was not cancelled.",
         labels=["pipeline", "stage"],
     )
     seconds = GaugeMetricFamily(
@@ -57,7 +59,8 @@ def families(runs: list[Run]) -> list[GaugeMetricFamily]:
         ended = [run for run in runs if run.pipeline == pipeline and run.ended]
         last = next((run.ended.timestamp() for run in ended if run.ended and run.state == "SUCCEEDED"), 0.0)
         success.add_metric([pipeline], last)
-        for stage in ended[0].stages if ended else ():
+        judged = next((run for run in ended if run.state != CANCELED), None)
+        for stage in judged.stages if judged else ():
             if stage.state == "FAILED":
                 failed.add_metric([pipeline, stage.name], 1)
         told: set[tuple[str, str]] = set()

@@ -1,21 +1,16 @@
-"""Runs and their stages, as Kubeflow Pipelines' REST API v2beta1 lists them."""
+"""Runs and their stages, for Prometheus."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode
 
-import msgspec
-import urllib3
+from kfp_runs import answers, calls
+from kfp_runs.client import Client
+from kfp_runs.runs import final_state, tasks_of
+from kfp_runs.server import Server
 
 _NEWEST = 100  # runs that are read: two months of a daily and a few monthly pipelines
-_WITHIN = ("iteration-", "for-loop-", "condition-")  # what the pipeline's graph adds to its stages
-_SECONDS = 8.0  # less than Prometheus waits for a scrape
-
-
-class ApiAway(Exception):
-    """The API server does not answer, or not with runs."""
+_SECONDS = 4.0  # of one request, which is sent twice at most: less than Prometheus waits for a scrape
+_ATTEMPTS = 2
 
 
 @dataclass(frozen=True)
@@ -33,7 +28,7 @@ class Run:
 
     Args:
         pipeline: Name of the pipeline.
-        state: As the API has it, such as SUCCEEDED.
+        state: As the API has it, such as SUCCEEDED; CANCELED where somebody cancelled it.
         created: When it was asked for.
         ended: When it ended; None while it runs.
         stages: Its stages, as far as they were started.
@@ -56,72 +51,39 @@ class Source:
     """
 
     def __init__(self, address: str, namespace: str = "", token_file: str = "") -> None:
-        self._address, self._namespace, self._token_file = address.rstrip("/"), namespace, token_file
-        self._http = urllib3.PoolManager(timeout=_SECONDS, retries=urllib3.Retry(1, redirect=0))
+        server = Server(address.rstrip("/"), namespace, token_path=token_file, timeout=_SECONDS)
+        self._client = Client(server, _ATTEMPTS)
         self._pipelines: dict[str, str] = {}
 
     def runs(self) -> list[Run]:
         """The newest runs, the newest first.
 
         Raises:
-            ApiAway: It does not answer.
+            ServerError: It does not answer, or not with runs.
         """
-        query = {"page_size": str(_NEWEST), "sort_by": "created_at desc"}
-        if self._namespace:
-            query["namespace"] = self._namespace
-        listed = self._get(f"/apis/v2beta1/runs?{urlencode(query)}").get("runs", [])
+        listed = self._client.ask(calls.list_runs(self._client.server.namespace, _NEWEST)).runs or []
         return [
             Run(
                 self._pipeline(run),
-                run.get("state", "PENDING"),
-                _time(run["created_at"]) or datetime.now(UTC),
-                _time(run.get("finished_at", "")),
-                stages_of(run.get("run_details", {}).get("task_details", [])),
+                final_state(run),
+                answers.happened(run.created_at) or datetime.now(UTC),
+                answers.happened(run.finished_at),
+                stages_of(run),
             )
             for run in listed
         ]
 
-    def _pipeline(self, run: dict[str, Any]) -> str:
+    def _pipeline(self, run: answers.Run) -> str:
         """Name of a run's pipeline: in its specification, or else by the version that it names."""
-        specification = run.get("pipeline_spec", {})
-        specification = specification.get("pipeline_spec", specification)
-        if name := specification.get("pipelineInfo", {}).get("name"):
-            return str(name)
-        key = run.get("pipeline_version_reference", {}).get("pipeline_id", "")
+        info = run.pipeline_spec.inner.pipeline_info if run.pipeline_spec else None
+        if info and info.name:
+            return info.name
+        key = run.pipeline_version_reference.pipeline_id if run.pipeline_version_reference else ""
         if key and key not in self._pipelines:
-            found = self._get(f"/apis/v2beta1/pipelines/{key}")
-            self._pipelines[key] = found.get("name") or found.get("display_name", "unknown")
+            self._pipelines[key] = self._client.ask(calls.get_pipeline(key)).title or "unknown"
         return self._pipelines.get(key, "unknown")
 
-    def _get(self, path: str) -> dict[str, Any]:
-        headers = {}
-        try:
-            if self._token_file:
-                headers["authorization"] = f"Bearer {Path(self._token_file).read_text(encoding='utf-8').strip()}"
-            answered = self._http.request("GET", f"{self._address}{path}", headers=headers)
-            if answered.status != 200:
-                raise ApiAway(f"{self._address} answers {answered.status}")
-            return dict(msgspec.json.decode(answered.data))
-        except (urllib3.exceptions.HTTPError, OSError, msgspec.DecodeError) as error:
-            raise ApiAway(f"{self._address} does not answer ({type(error).__name__})") from error
 
-
-def stages_of(tasks: list[dict[str, Any]]) -> tuple[Stage, ...]:
-    """The stages among a run's task details, which name drivers, executors, loops and attempts too."""
-    stages = []
-    for task in tasks:
-        name = task.get("display_name", "")
-        workflow = any(pod.get("pod_name", "").startswith(f"{name}-") for pod in task.get("child_tasks", []))
-        within = name in ("", "root", "executor") or name.endswith("-driver") or "(" in name or workflow
-        if within or name.startswith(_WITHIN) or "state" not in task:
-            continue
-        start, end = _time(task.get("start_time", "")), _time(task.get("end_time", ""))
-        stages.append(Stage(name, task["state"], (end - start).total_seconds() if start and end else None))
-    return tuple(stages)
-
-
-def _time(text: str) -> datetime | None:
-    """A moment; None for the API's ways to say that there is none."""
-    if not text or text.startswith(("0001-", "1970-01-01")):
-        return None
-    return datetime.fromisoformat(text)
+def stages_of(run: answers.Run) -> tuple[Stage, ...]:
+    """The stages of a run that have started, by name."""
+    return tuple(Stage(task.name, task.state, task.seconds) for task in tasks_of(run))

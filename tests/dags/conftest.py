@@ -54,19 +54,21 @@ if _installed():
 else:
     # Airflow cannot share the pipeline's environment; test_environment.py tells how to run the others.
     collect_ignore_glob = [
-        f"test_{name}*.py" for name in ("as_of", "browser", "dag", "hook", "operator", "provider", "trigger")
+        f"test_{name}*.py"
+        for name in ("as_of", "browser", "dag", "hook", "operator", "provider", "recorded", "trigger")
     ]
 
 
 @pytest.fixture
 def kfp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A replaying API server that the connection ``kfp_default`` names."""
-    from airflow_kfp import calls, hooks
+    from kfp_runs import calls, creation
     from replay import serving
     from standins import connect
 
     monkeypatch.setattr(calls, "_FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(hooks, "_FIRST_LOOK_PAUSE", 0.02)
+    monkeypatch.setattr(creation, "_FIRST_LOOK_PAUSE", 0.02)
+    monkeypatch.setattr(creation, "_LOOK_PAUSE", 0.02)
     with serving() as server:
         connect(monkeypatch, server.url)
         yield server

@@ -9,6 +9,7 @@ import json
 import re
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -63,11 +64,13 @@ class Server:
         life: Answers that a new run will give.
         after_retry: Answers of a run after ``:retry``.
         after_terminate: Answers of a run after ``:terminate``.
-        pipelines: Name of each pipeline and the parameters that it takes.
+        pipelines: Name of each pipeline and the parameters that it takes; one that is uploaded takes any.
         token: Bearer token that is asked for; empty for none.
         changes: Values laid over the answers about runs, such as a state that does not exist yet.
         asked: Method and path of each request.
-        created: Bodies of the runs that were created; the same id twice stands here twice.
+        created: Bodies of the runs that were created; the same id twice stands here twice, for it is two workflows.
+        create_seconds: How long a POST of a run takes before the run can be seen, as on a real server.
+        retried: Whether the pods that fail belong to tasks that may be retried, which have other names.
     """
 
     url: str = ""
@@ -83,6 +86,8 @@ class Server:
     uploads: list[str] = field(default_factory=list)
     experiments: list[dict[str, Any]] = field(default_factory=list)
     runs: dict[str, Run] = field(default_factory=dict)
+    create_seconds: float = 0.0
+    retried: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def fault(self, method: str, path: str, *what: int | str, after: int = 0) -> None:
@@ -114,6 +119,8 @@ class Server:
 
     def answer(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
         """Status and answer of a request."""
+        if (method, path) == ("POST", "/apis/v2beta1/runs"):
+            time.sleep(self.create_seconds)
         with self.lock:
             if path.startswith("/apis/v1alpha1/runs/"):
                 return self._log(path)
@@ -123,13 +130,15 @@ class Server:
             if rest.startswith("runs"):
                 return self._runs(method, rest, body)
             if rest.startswith("experiments"):
-                return self._experiments(method, body)
+                return self._experiments(method, rest, body)
             if rest.startswith("pipelines"):
                 return self._pipelines(method, rest, query)
             return 404, {"code": 5, "message": "Not Found"}
 
     def _runs(self, method: str, rest: str, body: dict[str, Any]) -> tuple[int, Any]:
         run_id, _, verb = rest.removeprefix("runs").removeprefix("/").partition(":")
+        if not run_id and method == "GET":
+            return 200, {"runs": [self._told(run, run.ahead[0])[1] for run in reversed(self.runs.values())]}
         if not run_id:
             return self._create(body)
         run = self.runs.get(run_id)
@@ -152,7 +161,7 @@ class Server:
         if body["run_id"] in self.runs:
             return recorded("run_create_same_id_again")
         known = self.pipelines[body["pipeline_version_reference"]["pipeline_id"].removeprefix("id-of-")]
-        if set(body["runtime_config"]["parameters"]) - set(known):
+        if known and set(body["runtime_config"]["parameters"]) - set(known):
             return recorded("run_bad_parameter")
         run = Run(body, list(self.life), datetime.now(UTC))
         self.runs[body["run_id"]] = run
@@ -175,28 +184,40 @@ class Server:
         run.state = told["state"]
         return status, told
 
-    def _experiments(self, method: str, body: dict[str, Any]) -> tuple[int, Any]:
+    def _experiments(self, method: str, rest: str, body: dict[str, Any]) -> tuple[int, Any]:
         status, listed = recorded("experiment_list")
+        if method == "DELETE":
+            gone = [one for one in self.experiments if one["experiment_id"] == rest.partition("/")[2]]
+            self.experiments = [one for one in self.experiments if one not in gone]
+            return (200, {}) if gone else (404, {"code": 5, "message": "Experiment not found"})
         listed["experiments"] += self.experiments
         if method == "GET":
             return status, listed
         if body["display_name"] in {one["display_name"] for one in listed["experiments"]}:
             return recorded("experiment_create_duplicate")
         status, made = recorded("experiment_create")
-        self.experiments.append(made | body)
-        return status, made | body
+        made |= body
+        if self.experiments:  # ids are unique
+            made["experiment_id"] = str(uuid.uuid4())
+        self.experiments.append(made)
+        return status, made
 
     def _log(self, path: str) -> tuple[int, Any]:
-        if unquote(path).endswith(f"/nodes/{FAILED_POD}/log"):
+        pod = FAILED_POD.replace("-system-", "-retry-system-") if self.retried else FAILED_POD
+        if unquote(path).endswith(f"/nodes/{pod}/log"):
             return 200, (RECORDED / "node_log.txt").read_text(encoding="utf-8")
-        return 500, {"error_message": "Failed to read logs: pod not found", "error_details": ""}
+        return recorded("node_log_unknown_pod")
 
     def _pipelines(self, method: str, rest: str, query: dict[str, str]) -> tuple[int, Any]:
         parts = rest.split("/")
         if parts[1:2] == ["upload"]:
+            if query["name"] in self.pipelines:
+                return _exists(query["name"])
             self.pipelines[query["name"]] = []
             return 200, _pipeline(query["name"])
         if parts[1:2] == ["upload_version"]:
+            if query["name"] in self.uploads:
+                return _exists(query["name"])
             self.uploads.append(query["name"])
             return 200, {"pipeline_id": query["pipelineid"], "pipeline_version_id": f"id-of-{query['name']}"}
         if parts[1:2] == ["names"]:
@@ -216,6 +237,13 @@ def recorded(name: str) -> tuple[int, Any]:
     """Status and response of a recorded exchange."""
     exchange = json.loads((RECORDED / f"{name}.json").read_text(encoding="utf-8"))
     return exchange["status"], exchange["response"]
+
+
+def _exists(name: str) -> tuple[int, Any]:
+    return 409, {
+        "code": 6,
+        "message": f"Already exist error: The name {name} already exists. Please specify a new name",
+    }
 
 
 def _pipeline(name: str) -> dict[str, Any]:
@@ -247,6 +275,9 @@ def serving() -> Iterator[Server]:
             self._answer()
 
         def do_POST(self) -> None:
+            self._answer()
+
+        def do_DELETE(self) -> None:
             self._answer()
 
         def _answer(self) -> None:

@@ -16,6 +16,7 @@ from socketserver import StreamRequestHandler, TCPServer
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from airflow.dag_processing.dagbag import DagBag
@@ -24,7 +25,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.utils.state import DagRunState, TaskInstanceState
 from airflow.utils.types import DagRunType
 from airflow_kfp.operators import KfpRunPipelineOperator, run_id_of
-from airflow_kfp.parameters import check_parameters, parameters_of_spec
+from kfp_runs.answers import PipelineSpec
+from kfp_runs.parameters import check_parameters, parameters_of_spec
 from replay import FAILS, NEVER_ENDS, SUCCEEDS, Server
 
 HERE = Path(__file__).parent
@@ -64,7 +66,7 @@ def test_every_dag_is_imported_with_less_than_a_second_of_work(bag: Any) -> None
 
 def test_the_dags_give_the_compiled_pipelines_what_they_take(bag: Any) -> None:
     specs = [next(yaml.safe_load_all(path.read_text())) for path in PIPELINES.glob("*.yaml")]
-    compiled = {spec["pipelineInfo"]["name"]: parameters_of_spec(spec) for spec in specs}
+    compiled = {spec["pipelineInfo"]["name"]: parameters_of_spec(msgspec.convert(spec, PipelineSpec)) for spec in specs}
     for task in (task for dag in bag.dags.values() for task in dag.tasks):
         if isinstance(task, KfpRunPipelineOperator):
             check_parameters(task.parameters, compiled[task.pipeline_name], task.pipeline_name)

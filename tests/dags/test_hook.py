@@ -1,7 +1,6 @@
 import asyncio
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from airflow_kfp.errors import (
@@ -12,19 +11,19 @@ from airflow_kfp.errors import (
     KfpUnavailable,
 )
 from airflow_kfp.hooks import KfpHook
-from replay import FAILED_POD, FAILS, NEVER_ENDS, Server
+from kfp_runs import calls
+from kfp_runs.answers import NewRun, Run, RuntimeConfig, VersionReference
+from kfp_runs.runs import FailedPod
+from replay import FAILS, NEVER_ENDS, Server
 from standins import connect
 
 RUN = "11111111-2222-3333-4444-555555555555"
 
 
-def body(**parameters: object) -> dict[str, Any]:
-    return {
-        "run_id": RUN,
-        "display_name": "one",
-        "pipeline_version_reference": {"pipeline_id": "id-of-fails", "pipeline_version_id": "id-of-fails 1"},
-        "runtime_config": {"parameters": parameters or {"rows": 10}},
-    }
+def new_run(**parameters: object) -> NewRun:
+    return NewRun(
+        RUN, "one", VersionReference("id-of-fails", "id-of-fails 1"), RuntimeConfig(parameters or {"rows": 10})
+    )
 
 
 def test_the_button_in_the_connection_page_tells_whether_the_server_answers(
@@ -123,8 +122,6 @@ def test_a_sign_in_page_is_not_taken_for_an_answer(kfp: Server, monkeypatch: pyt
 def test_an_unknown_run_and_a_name_that_exists_have_errors_of_their_own(kfp: Server) -> None:
     with pytest.raises(KfpNotFound, match=RUN):
         KfpHook().run(RUN)
-    from airflow_kfp import calls
-
     with pytest.raises(KfpConflict, match="already exists"):
         KfpHook().send(calls.create_experiment("training", ""))
     assert KfpHook().ensure_experiment("training") == "6a7c8dbf-f12d-4e6d-be5b-4a23c214783f"
@@ -133,27 +130,29 @@ def test_an_unknown_run_and_a_name_that_exists_have_errors_of_their_own(kfp: Ser
 @pytest.mark.parametrize("fault", ["drop after", 500])
 def test_a_run_whose_creation_was_answered_badly_is_created_once(kfp: Server, fault: str | int) -> None:
     if fault == 500:  # the answer of a server that had written the run down already
-        KfpHook().submit(body())
+        KfpHook().submit(new_run())
         kfp.created.clear()
-        run = KfpHook().submit(body())
-        assert [one["run_id"] for one in kfp.created] == [RUN]
+        created = KfpHook().submit(new_run())
+        assert created.adopted
+        assert kfp.created == []
     else:
         kfp.fault("POST", "/runs", fault)
-        run = KfpHook().submit(body())
+        created = KfpHook().submit(new_run())
+        assert not created.adopted
         assert len(kfp.created) == 1
-    assert run["run_id"] == RUN
+    assert created.run.run_id == RUN
 
 
 def test_a_run_is_sent_again_only_when_it_never_appeared(kfp: Server) -> None:
     kfp.fault("POST", "/runs", "drop")
-    assert KfpHook().submit(body())["run_id"] == RUN
+    assert KfpHook().submit(new_run()).run.run_id == RUN
     assert len(kfp.created) == 1
     assert kfp.count("GET", RUN) > 2
 
 
 def test_a_parameter_that_the_server_refuses_is_named(kfp: Server) -> None:
     with pytest.raises(KfpRejected, match="not required by pipeline: nope"):
-        KfpHook().submit(body(nope=1))
+        KfpHook().submit(new_run(nope=1))
     assert len(kfp.created) == 1
 
 
@@ -162,7 +161,7 @@ def test_a_spec_that_the_server_cannot_read_is_not_tried_again(kfp: Server, monk
 
     monkeypatch.setattr(kfp, "_create", lambda _: recorded("run_bad_spec"))
     with pytest.raises(KfpRejected, match="pipeline spec is invalid"):
-        KfpHook().submit(body())
+        KfpHook().submit(new_run())
     assert kfp.count("POST", "/runs") == 1
 
 
@@ -177,28 +176,31 @@ def test_a_version_that_does_not_exist_is_answered_with_the_nearest(kfp: Server)
         KfpHook().resolve_pipeline("fails", "fails 2")
 
 
-def test_the_log_is_found_under_the_pods_real_name(kfp: Server) -> None:
-    kfp.life = FAILS
-    KfpHook().submit(body())
-    tail = KfpHook().log_tail(RUN, "fails-bg5hj-2567477270", "executor", 5)
-    assert len(tail) == 5
-    assert tail[-1].endswith("exit status 1")
-    assert kfp.asked[-1].endswith(f"{FAILED_POD}/log")
-    assert KfpHook().log_tail(RUN, "fails-bg5hj-1", "executor", 5) == []
+@pytest.mark.parametrize("retried", [False, True], ids=["plain task", "task that may be retried"])
+def test_the_log_is_read_under_the_pods_real_name_and_never_the_words_that_it_is_gone(
+    kfp: Server, retried: bool
+) -> None:
+    kfp.life, kfp.retried = FAILS, retried
+    client = KfpHook().client
+    KfpHook().submit(new_run())
+    log = client.log_of(RUN, FailedPod("fails-bg5hj-2567477270", "executor"))
+    assert log[-1].endswith("exit status 1")
+    assert not any("error_message" in line for line in log)
+    assert client.log_of(RUN, FailedPod("fails-bg5hj-1", "executor")) == []
 
 
 def test_waiting_and_not_waiting_read_the_same(kfp: Server) -> None:
     kfp.life = NEVER_ENDS
-    KfpHook().submit(body())
+    KfpHook().submit(new_run())
     kfp.fault("GET", "/runs/", 503, "drop")
 
-    async def from_a_trigger() -> dict[str, Any]:
+    async def from_a_trigger() -> Run:
         hook = KfpHook()
         run = await hook.arun(RUN)
         await hook.aterminate(RUN)
         return run
 
-    assert asyncio.run(from_a_trigger())["state"] == "PENDING"
+    assert asyncio.run(from_a_trigger()).state == "PENDING"
     assert kfp.runs[RUN].ahead == ["run_canceled"]
 
 

@@ -217,7 +217,7 @@ def test_a_run_whose_pods_cannot_start_is_named_and_stopped(
     kfp.life = NEVER_ENDS
     operator(wait_for_completion=False).execute(new_context())
     kfp.runs[FIRST].age = timedelta(hours=1)
-    with pytest.raises(KfpRunNotStarted, match=r"the pod of 'slow' since .* has not started within 1800 s"):
+    with pytest.raises(KfpRunNotStarted, match=r"1800 s. The pod of 'slow' has not started since .*kubectl"):
         run_to_end(operator(deferrable=deferrable), new_context())
     assert kfp.runs[FIRST].ahead == ["run_canceled"]
 
@@ -226,7 +226,7 @@ def test_a_run_that_no_controller_takes_up_is_named_and_stopped(kfp: Server, new
     kfp.life = NEVER_STARTS
     operator(wait_for_completion=False).execute(new_context())
     kfp.runs[FIRST].age = timedelta(hours=1)
-    with pytest.raises(KfpRunNotStarted, match="the workflow, which no controller has taken up"):
+    with pytest.raises(KfpRunNotStarted, match="The workflow, which no controller has taken up, has not started since"):
         run_to_end(operator(), new_context())
 
 

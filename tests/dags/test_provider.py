@@ -1,6 +1,5 @@
 import json
 import re
-from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +12,6 @@ from airflow.sdk import Asset
 from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 from airflow_kfp.operators import KfpRunPipelineOperator
 from airflow_kfp.provider import get_provider_info
-from airflow_kfp.runs import failed_nodes, failed_tasks, finished_tasks, waiting_since, was_canceled
-from replay import FAILED_POD, recorded
 
 PROVIDER = Path(airflow_kfp.__file__).resolve().parents[2]
 
@@ -35,10 +32,10 @@ def test_airflow_finds_provider_connection_type_and_link() -> None:
     assert "extra__kfp__token_path" in fields
 
 
-def test_the_wheel_needs_the_task_sdk_and_httpx_only() -> None:
+def test_the_wheel_needs_the_task_sdk_and_the_reader_only() -> None:
     project = (PROVIDER / "pyproject.toml").read_text()
     names = re.findall(r'^    "([a-z-]+)>=', project.partition("dependencies = [")[2].partition("]")[0], re.MULTILINE)
-    assert names == ["apache-airflow-task-sdk", "httpx"]
+    assert names == ["apache-airflow-task-sdk", "quipu-kfp-runs"]
 
 
 def test_the_example_in_the_readme_is_a_dag(tmp_path: Path) -> None:
@@ -65,35 +62,3 @@ def test_openlineage_hears_of_addresses_and_the_run(monkeypatch: pytest.MonkeyPa
     assert [(one.namespace, one.name) for one in lineage.outputs] == [("s3://quipu-models", "champion")]
     assert lineage.run_facets["externalQuery"].externalQueryId == "r1"
     assert lineage.run_facets["externalQuery"].source == "http://kfp.test"
-
-
-def test_recorded_runs_are_read_right() -> None:
-    failed, stopped, succeeded = (recorded(f"run_{name}")[1] for name in ("failed", "canceled", "succeeded"))
-    assert failed_tasks(failed) == ["check"]
-    assert {one.kind for one in failed_nodes(failed)} == {"executor"}
-    assert FAILED_POD.rpartition("-")[2] in {one.node.rpartition("-")[2] for one in failed_nodes(failed)}
-    assert (was_canceled(failed), was_canceled(stopped), was_canceled(succeeded)) == (False, True, False)
-    assert finished_tasks(succeeded) == {"ingest", "feature", "evaluate"}
-    assert finished_tasks(failed) == set()
-
-
-@pytest.mark.parametrize(
-    ("name", "since", "what"),
-    [
-        ("run_pending", "2026-11-23T21:57:48", "the workflow"),
-        ("run_running", "2026-11-23T21:57:48", "the pod of 'root'"),
-        ("run_running_tasks", "2026-11-23T21:58:51", "the pod of 'slow'"),
-        ("run_retried", "2026-11-23T22:19", "the pod of 'check'"),
-    ],
-)
-def test_what_a_recorded_run_waits_for(name: str, since: str, what: str) -> None:
-    waiting = waiting_since(recorded(name)[1])
-    assert waiting is not None
-    assert waiting[0].astimezone(UTC) <= datetime(2026, 11, 23, 22, 20, tzinfo=UTC)
-    assert waiting[0].isoformat().startswith(since)
-    assert waiting[1].startswith(what)
-
-
-@pytest.mark.parametrize("name", ["run_failed", "run_succeeded", "run_canceled"])
-def test_a_run_that_ended_waits_for_nothing(name: str) -> None:
-    assert waiting_since(recorded(name)[1]) is None

@@ -7,21 +7,15 @@ from airflow.jobs.triggerer_job_runner import _USER_ACTION_CANCEL_MSG, TriggerRu
 from airflow_kfp.errors import KfpUnavailable
 from airflow_kfp.hooks import KfpHook
 from airflow_kfp.triggers import KfpRunTrigger
-from airflow_kfp.watch import Watch
+from kfp_runs.answers import NewRun, Run, RuntimeConfig, VersionReference
+from kfp_runs.watch import Ending, Watch
 from replay import NEVER_ENDS, Server
 
 RUN = "11111111-2222-3333-4444-555555555555"
 
 
 def start_run() -> KfpRunTrigger:
-    KfpHook().submit(
-        {
-            "run_id": RUN,
-            "display_name": "one",
-            "pipeline_version_reference": {"pipeline_id": "id-of-fails"},
-            "runtime_config": {"parameters": {"rows": 10}},
-        }
-    )
+    KfpHook().submit(NewRun(RUN, "one", VersionReference("id-of-fails"), RuntimeConfig({"rows": 10})))
     return trigger()
 
 
@@ -93,11 +87,12 @@ def test_many_runs_are_watched_at_once(kfp: Server) -> None:
 
 
 def test_short_outages_do_not_add_up_to_a_long_one() -> None:
-    watch = Watch(RUN, until=10_000, pending_timeout=None, outage_timeout=100)
+    warnings: list[str] = []
+    watch = Watch(RUN, until=10_000, start_timeout=None, outage_timeout=100, warn=warnings.append)
     for start in range(0, 1_000, 100):
         assert watch.failed(KfpUnavailable("away"), start) is None
         assert watch.failed(KfpUnavailable("away"), start + 90) is None
-        assert watch.answered({"state": "RUNNING"}, start + 95) is None
+        assert watch.answered(Run(RUN, "RUNNING"), start + 95) is None
     assert watch.failed(KfpUnavailable("away"), 1_000) is None
-    event = watch.failed(KfpUnavailable("away"), 1_101)
-    assert event == {"run_id": RUN, "outcome": "unreachable", "state": "", "reason": "away"}
+    assert watch.failed(KfpUnavailable("away"), 1_101) == Ending(RUN, "unreachable", "", "away")
+    assert set(warnings) == {f"The run {RUN} cannot be asked about: away"}

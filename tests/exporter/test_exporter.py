@@ -4,16 +4,20 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kfp_runs import calls
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from components.exporter.metrics import RunMetrics
-from components.exporter.runs import Source, stages_of
+from components.exporter.runs import Source
+from tests.dags import replay
+from tests.dags.recorded_answers import BUSY, NOT_BUSY, TABLE, Reading
 
 RECORDED = Path(__file__).resolve().parents[1] / "kfp_api"
 Sample = dict[tuple[str, ...], float]
@@ -62,7 +66,7 @@ def scraped(source: Source) -> dict[str, Sample]:
 
 @pytest.fixture
 def runs() -> dict[str, Any]:
-    """Two failed runs as listed, and one that succeeded."""
+    """A cancelled run and a failed one as listed, and one that succeeded."""
     return {"/apis/v2beta1/runs": {"runs": [*recorded("run_list")["runs"], recorded("run_succeeded")]}}
 
 
@@ -70,20 +74,42 @@ def test_runs_and_stages_are_told_as_the_server_lists_them(runs: dict[str, Any])
     with replaying(runs) as (address, asked):
         told = scraped(Source(address, "team-a"))
     assert told["credit_kubeflow_up"] == {(): 1}
-    assert told["credit_run_state"] == {("fails", "FAILED"): 2, ("seam", "SUCCEEDED"): 1}
+    assert told["credit_run_state"] == {("fails", "CANCELED"): 1, ("fails", "FAILED"): 1, ("seam", "SUCCEEDED"): 1}
     assert told["credit_run_last_success_seconds"] == {("fails",): 0, ("seam",): 1795475061}
-    assert told["credit_run_failed_stage"] == {("fails", "slow"): 1}
+    assert told["credit_run_failed_stage"] == {("fails", "check"): 1}
     stages = {labels[1] for labels in told["credit_stage_duration_seconds"] if labels[0] == "seam"}
     assert stages == {"ingest", "feature", "evaluate"}
     assert all(0 < value < 600 for value in told["credit_stage_duration_seconds"].values())
     assert "namespace=team-a" in asked[0][0]
 
 
-def test_drivers_attempts_and_loops_are_no_stages() -> None:
-    tasks = recorded("run_succeeded")["run_details"]["task_details"]
-    names = {stage.name for stage in stages_of(tasks)}
-    assert "feature" in names
-    assert not [name for name in names if "driver" in name or "(" in name or name.startswith(("iteration", "seam"))]
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[replay.Server]:
+    """A server with one run."""
+    monkeypatch.setattr(calls, "_FIRST_PAUSE", 0.02)
+    with replay.serving() as server:
+        body = {"run_id": "11111111-2222-3333-4444-555555555555", "display_name": "one", "runtime_config": {}}
+        server.runs[body["run_id"]] = replay.Run(body, ["run_pending"], datetime.now(UTC))
+        yield server
+
+
+@pytest.mark.parametrize("reading", TABLE, ids=lambda reading: reading.case)
+def test_the_exporter_reads_an_answer_as_the_table_says(server: replay.Server, reading: Reading) -> None:
+    (run,) = server.runs.values()
+    run.ahead, server.changes = [reading.answer], reading.changes
+    (read,) = Source(server.url).runs()
+    assert read.state == reading.state
+    assert {stage.name: stage.state for stage in read.stages} == reading.tasks
+    told = scraped(Source(server.url))
+    assert {state for _, state in told["credit_run_state"]} == {reading.state}
+    assert tuple(stage for _, stage in told.get("credit_run_failed_stage", {})) == reading.failed
+
+
+@pytest.mark.parametrize("status", BUSY + NOT_BUSY)
+def test_the_exporter_asks_a_busy_server_again(server: replay.Server, status: int) -> None:
+    server.fault("GET", "/runs", status)
+    assert scraped(Source(server.url))["credit_kubeflow_up"] == {(): float(status in BUSY)}
+    assert server.count("GET", "/runs") == 1 + (status in BUSY)
 
 
 def test_a_run_of_an_uploaded_pipeline_has_its_name_by_one_more_question(runs: dict[str, Any]) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from airflow_kfp.errors import KfpRejected, KfpUnauthorized
+from kfp_runs.server import Server
+
+from airflow_kfp.errors import KfpRejected
 
 _HTTP_PORT = 8888  # of the API server's service
 
@@ -30,70 +30,14 @@ class Connection(Protocol):
 
 
 @dataclass(frozen=True)
-class Endpoint:
-    """An API server and our identity there.
+class Endpoint(Server):
+    """An API server, our identity there, and its web page.
 
     Attributes:
-        conn_id: The connection that this came from, for messages.
-        url: Root of the API, without a slash at the end.
         ui_url: Root of the web page, for links.
-        namespace: Namespace of experiments and pipelines where Kubeflow has several users.
-        token: Bearer token that does not change.
-        token_path: File of a bearer token that does; read again for each request, since Kubernetes renews it.
-        ca_file: Certificates to trust instead of the system's.
-        user: Value of ``user_header``.
-        user_header: Header by which a proxy in front tells the user.
-        timeout: Seconds that one request may take.
     """
 
-    conn_id: str
-    url: str
-    ui_url: str
-    namespace: str = ""
-    token: str = ""
-    token_path: str = ""
-    ca_file: str = ""
-    user: str = ""
-    user_header: str = ""
-    timeout: float = 30.0
-
-    def headers(self) -> dict[str, str]:
-        """Headers of one request.
-
-        Raises:
-            KfpUnauthorized: The token file cannot be read.
-        """
-        headers = {"Accept": "application/json"}
-        token = self.token
-        if self.token_path:
-            try:
-                token = Path(self.token_path).read_text(encoding="utf-8").strip()
-            except OSError as problem:
-                raise KfpUnauthorized(
-                    f"The token file {self.token_path} of the connection '{self.conn_id}' cannot be read "
-                    f"({problem.strerror}); mount the projected service account token there."
-                ) from None
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        if self.user_header and self.user:
-            headers[self.user_header] = self.user
-        return headers
-
-    def certificates(self) -> ssl.SSLContext | bool:
-        """What to check the server's certificate with; False where the line is not encrypted.
-
-        Raises:
-            KfpRejected: The file of certificates cannot be used.
-        """
-        if self.url.startswith("http://"):
-            return False
-        try:
-            return ssl.create_default_context(cafile=self.ca_file or None)
-        except (OSError, ssl.SSLError):
-            raise KfpRejected(
-                f"The file of certificates {self.ca_file} of the connection '{self.conn_id}' cannot be read; "
-                "give 'ca_file' a PEM file."
-            ) from None
+    ui_url: str = ""
 
     def run_page(self, run_id: str) -> str:
         """Address of a run's web page."""
@@ -129,7 +73,6 @@ def endpoint_of(connection: Connection) -> Endpoint:
     if timeout <= 0:
         raise KfpRejected(f"The field 'timeout' of the connection '{conn_id}' must be a number of seconds above 0.")
     return Endpoint(
-        conn_id=conn_id,
         url=url,
         ui_url=str(fields.get("ui_url") or url).rstrip("/"),
         namespace=str(fields.get("namespace") or ""),

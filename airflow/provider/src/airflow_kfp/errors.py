@@ -1,11 +1,12 @@
 """What can go wrong between Airflow and Kubeflow Pipelines, each with one sentence that names the remedy.
 
 KfpError
-├── KfpUnavailable        no answer, or 429, 500, 502, 503, 504: trying again helps
-├── KfpUnauthorized       401 or 403, or a token file that cannot be read
-├── KfpNotFound           404
-├── KfpConflict           409
-├── KfpRejected           the request, the connection or a parameter is wrong: no retry helps
+├── KfpServerError        the server did not do what it was asked for
+│   ├── KfpUnavailable        no answer, or 429, 500, 502, 503, 504: trying again helps
+│   ├── KfpUnauthorized       401 or 403, or a token file that cannot be read
+│   ├── KfpNotFound           404
+│   ├── KfpConflict           409
+│   └── KfpRejected           the request, the connection or a parameter is wrong: no retry helps
 └── KfpRunError           a run ended, but not well
     ├── KfpRunFailed
     │   └── KfpRunFailedForGood   its log says that a retry is useless
@@ -18,30 +19,38 @@ Those that no retry can mend are AirflowFailException too, so Airflow fails the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from kfp_runs.errors import Conflict, NotFound, Rejected, ServerError, Unauthorized, Unavailable
 
 
 class KfpError(AirflowException):
     """Anything that goes wrong with Kubeflow Pipelines."""
 
 
-class KfpUnavailable(KfpError):
+class KfpServerError(KfpError, ServerError):
+    """The server did not do what it was asked for."""
+
+
+class KfpUnavailable(KfpServerError, Unavailable):
     """The API server is away, overloaded or in trouble."""
 
 
-class KfpUnauthorized(KfpError):
+class KfpUnauthorized(KfpServerError, Unauthorized):
     """The API server does not accept who we are."""
 
 
-class KfpNotFound(KfpError):
+class KfpNotFound(KfpServerError, NotFound):
     """What was asked for does not exist."""
 
 
-class KfpConflict(KfpError):
+class KfpConflict(KfpServerError, Conflict):
     """What was to be made exists already."""
 
 
-class KfpRejected(KfpError, AirflowFailException):
+class KfpRejected(KfpServerError, Rejected, AirflowFailException):
     """The request can never succeed as it is."""
 
 
@@ -67,3 +76,23 @@ class KfpRunNotStarted(KfpRunError):
 
 class KfpRunTimeout(KfpRunError):
     """A run that took longer than allowed."""
+
+
+_OURS: dict[type[ServerError], type[KfpServerError]] = {
+    Unavailable: KfpUnavailable,
+    Unauthorized: KfpUnauthorized,
+    NotFound: KfpNotFound,
+    Conflict: KfpConflict,
+    Rejected: KfpRejected,
+}
+
+
+@contextmanager
+def as_kfp_errors() -> Iterator[None]:
+    """Raise what a server answers as the error of this provider, which Airflow's retry rules know."""
+    try:
+        yield
+    except KfpServerError:
+        raise
+    except ServerError as problem:
+        raise _OURS[type(problem)](str(problem)) from None

@@ -1,38 +1,29 @@
-"""The hook: all talk with the Kubeflow Pipelines API server, waiting (sync) or not (async)."""
+"""The hook: a connection's API server, asked by the rules of ``kfp_runs``, waiting (sync) or not (async)."""
 
 from __future__ import annotations
 
-import asyncio
-import ssl
-import time
-from collections.abc import Iterable, Mapping
 from functools import cached_property
-from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
-import httpx
 from airflow.sdk import BaseHook
+from kfp_runs import calls
+from kfp_runs.answers import NewRun, Run, VersionReference
+from kfp_runs.calls import Call
+from kfp_runs.client import Client
+from kfp_runs.creation import Created, create_once, take_up
+from kfp_runs.failure import Failure, failure_of
+from kfp_runs.uploads import Resolved, ensure_experiment, resolve_pipeline, upload
 
-from airflow_kfp import calls
-from airflow_kfp.calls import Call
 from airflow_kfp.endpoint import Endpoint, endpoint_of
-from airflow_kfp.errors import (
-    KfpConflict,
-    KfpError,
-    KfpNotFound,
-    KfpRejected,
-    KfpUnauthorized,
-    KfpUnavailable,
-)
-from airflow_kfp.parameters import Parameter, nearest, parameters_of_spec
-from airflow_kfp.runs import pod_names
+from airflow_kfp.errors import KfpError, as_kfp_errors
 
-_LOOKS_AFTER_LOST_CREATE = 4
-_FIRST_LOOK_PAUSE = 0.5  # seconds, doubled each time
+Answer = TypeVar("Answer")
 
 
 class KfpHook(BaseHook):
     """Talks REST v2beta1 with the API server of Kubeflow Pipelines.
+
+    Every method raises a ``KfpError`` where the server or the line does not do as asked.
 
     Args:
         kfp_conn_id: Connection of type ``kfp``.
@@ -55,231 +46,82 @@ class KfpHook(BaseHook):
         return endpoint_of(self.get_connection(self.kfp_conn_id))
 
     @cached_property
-    def certificates(self) -> ssl.SSLContext | bool:
-        """Read once: it takes longer than a request."""
-        return self.endpoint.certificates()
+    def client(self) -> Client:
+        """What asks it."""
+        return Client(self.endpoint, self.attempts)
 
-    async def aendpoint(self) -> Endpoint:
+    async def aclient(self) -> Client:
         """The same, from a trigger."""
         if "endpoint" not in self.__dict__:
             self.__dict__["endpoint"] = endpoint_of(await self.aget_connection(self.kfp_conn_id))
-        return self.endpoint
+        return self.client
 
-    def send(self, call: Call) -> httpx.Response:
-        """Send a call, again where that may help.
-
-        Raises:
-            KfpError: What the server or the line said in the end.
-        """
-        with httpx.Client(verify=self.certificates) as client:
-            for attempt in count(1):
-                outcome: httpx.Response | httpx.TransportError
-                try:
-                    outcome = client.send(call.request(self.endpoint))
-                except httpx.TransportError as problem:
-                    outcome = problem
-                pause = calls.pause_before_next(call, outcome, attempt, self.attempts)
-                if pause is None:
-                    break
-                self.log.info("Sending %s %s again in %.1f s (%s)", call.method, call.path, pause, outcome)
-                time.sleep(pause)
-        return calls.read_answer(self.endpoint, call, outcome)
-
-    async def asend(self, call: Call) -> httpx.Response:
-        """Send a call without blocking the trigger's event loop.
-
-        Raises:
-            KfpError: What the server or the line said in the end.
-        """
-        endpoint = await self.aendpoint()
-        async with httpx.AsyncClient(verify=self.certificates) as client:
-            for attempt in count(1):
-                outcome: httpx.Response | httpx.TransportError
-                try:
-                    outcome = await client.send(call.request(endpoint))
-                except httpx.TransportError as problem:
-                    outcome = problem
-                pause = calls.pause_before_next(call, outcome, attempt, self.attempts)
-                if pause is None:
-                    break
-                await asyncio.sleep(pause)
-        return calls.read_answer(endpoint, call, outcome)
+    def send(self, call: Call[Answer]) -> Answer:
+        """Send a call, again where that may help."""
+        with as_kfp_errors():
+            return self.client.ask(call)
 
     def test_connection(self) -> tuple[bool, str]:
         """Whether the server answers, for the button in Airflow's connection page."""
         try:
-            answer = _object(self.send(calls.health()))
+            version = self.send(calls.health()).tag_name
         except KfpError as problem:
             return False, str(problem)
-        return True, f"Kubeflow Pipelines {answer.get('tag_name', '')} answers at {self.endpoint.url}"
+        return True, f"Kubeflow Pipelines {version} answers at {self.endpoint.url}"
 
-    def run(self, run_id: str) -> dict[str, Any]:
-        """A run with its tasks.
+    def run(self, run_id: str) -> Run:
+        """A run with its nodes; ``kfp_runs.runs`` reads it."""
+        with as_kfp_errors():
+            return self.client.run(run_id)
 
-        Raises:
-            KfpNotFound: There is none of that id.
-        """
-        return _object(self.send(calls.get_run(run_id)))
+    async def arun(self, run_id: str) -> Run:
+        """The same, from a trigger."""
+        with as_kfp_errors():
+            return await (await self.aclient()).aask(calls.get_run(run_id))
 
-    async def arun(self, run_id: str) -> dict[str, Any]:
-        """A run with its tasks, from a trigger."""
-        return _object(await self.asend(calls.get_run(run_id)))
-
-    def find_run(self, run_id: str) -> dict[str, Any] | None:
+    def find_run(self, run_id: str) -> Run | None:
         """A run, or None where there is none of that id."""
-        try:
-            return self.run(run_id)
-        except KfpNotFound:
-            return None
+        with as_kfp_errors():
+            return self.client.find_run(run_id)
 
-    def submit(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Create a run whose ``run_id`` we chose, once, whatever happens on the way.
+    def submit(self, new: NewRun) -> Created:
+        """Create a run whose id we chose, once, whatever happens on the way and whoever else creates it."""
+        with as_kfp_errors():
+            return create_once(self.client, new)
 
-        The server starts the workflow before it writes the run down, and starts a second one when the same
-        id is sent again. So after a lost or failed request the run is looked for, several times, and sent
-        again only when it never appeared.
-
-        Raises:
-            KfpRejected: The server refuses the request.
-            KfpUnavailable: The server could not be reached.
-        """
-        run_id = str(body["run_id"])
-        for attempt in count(1):
-            try:
-                return _object(self.send(calls.create_run(body)))
-            except KfpUnavailable as problem:
-                found = self._run_after_lost_create(run_id)
-                if found is not None:
-                    self.log.info("The run %s was created although the answer was lost: %s", run_id, problem)
-                    return found
-                if attempt >= 2:
-                    raise
-        raise AssertionError  # count() does not end
-
-    def _run_after_lost_create(self, run_id: str) -> dict[str, Any] | None:
-        for look in range(_LOOKS_AFTER_LOST_CREATE):
-            found = self.find_run(run_id)
-            if found is not None:
-                return found
-            time.sleep(_FIRST_LOOK_PAUSE * 2**look)
-        return None
+    def take_up(self, run: Run) -> None:
+        """Come back to a run; one that ended badly goes on under the same id, and what succeeded is kept."""
+        with as_kfp_errors():
+            take_up(self.client, run)
 
     def terminate(self, run_id: str) -> None:
         """Stop a run; one that is gone or over is left as it is."""
-        try:
-            self.send(calls.terminate_run(run_id))
-        except (KfpNotFound, KfpRejected) as problem:
-            self.log.info("Nothing to stop: %s", problem)
+        with as_kfp_errors():
+            if not self.client.terminate(run_id):
+                self.log.info("The run %s has ended already: nothing to stop", run_id)
 
     async def aterminate(self, run_id: str) -> None:
-        """Stop a run, from a trigger."""
-        try:
-            await self.asend(calls.terminate_run(run_id))
-        except (KfpNotFound, KfpRejected) as problem:
-            self.log.info("Nothing to stop: %s", problem)
+        """The same, from a trigger."""
+        with as_kfp_errors():
+            if not await (await self.aclient()).aterminate(run_id):
+                self.log.info("The run %s has ended already: nothing to stop", run_id)
 
-    def retry(self, run_id: str) -> None:
-        """Let a failed run go on under the same id; what succeeded is kept."""
-        self.send(calls.retry_run(run_id))
+    def failure_of(self, run: Run) -> Failure:
+        """Why a run failed, with the logs of its pods as far as they are kept."""
+        with as_kfp_errors():
+            return failure_of(self.client, run)
 
-    def log_tail(self, run_id: str, node: str, kind: str, lines: int) -> list[str]:
-        """Last lines of the log of one node of a run; nothing where the log is gone.
-
-        Args:
-            run_id: The run.
-            node: Id of the node, as ``task_details[].child_tasks[].pod_name`` gives it.
-            kind: What the node runs, ``executor`` or ``driver``.
-            lines: How many lines.
-        """
-        for pod in pod_names(node, kind):
-            try:
-                text = self.send(calls.node_log(run_id, pod)).text
-            except KfpError:
-                continue
-            return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
-        return []
-
-    def resolve_pipeline(self, name: str, version: str | None) -> tuple[str, str, dict[str, Parameter]]:
-        """Ids of a pipeline and of one of its versions, and the parameters that it takes.
-
-        Args:
-            name: Name of the pipeline.
-            version: Name of the version; None is the newest.
-
-        Raises:
-            KfpRejected: There is no such pipeline or version; the nearest names are offered.
-        """
-        namespace = self.endpoint.namespace
-        try:
-            pipeline = _object(self.send(calls.pipeline_by_name(name, namespace)))
-        except KfpNotFound:
-            known = _names(_object(self.send(calls.list_pipelines(namespace))).get("pipelines"))
-            raise KfpRejected(
-                f"There is no pipeline '{name}' at {self.endpoint.url}{_in(namespace)}{nearest(name, known)}; "
-                "upload it, or correct 'pipeline_name'."
-            ) from None
-        pipeline_id = str(pipeline["pipeline_id"])
-        versions = _object(self.send(calls.list_versions(pipeline_id))).get("pipeline_versions") or []
-        if not versions:
-            raise KfpRejected(f"The pipeline '{name}' has no version; upload one.")
-        chosen = versions[0]
-        if version:
-            named = [one for one in versions if version in {one.get("name"), one.get("display_name")}]
-            if not named:
-                raise KfpRejected(
-                    f"The pipeline '{name}' has no version '{version}'{nearest(version, _names(versions))}; "
-                    "upload it, or correct 'pipeline_version'."
-                )
-            chosen = named[0]
-        return pipeline_id, str(chosen["pipeline_version_id"]), parameters_of_spec(chosen.get("pipeline_spec") or {})
+    def resolve_pipeline(self, name: str, version: str | None) -> Resolved:
+        """A version of a pipeline, by default the newest, and the parameters that it takes."""
+        with as_kfp_errors():
+            return resolve_pipeline(self.client, name, version)
 
     def ensure_experiment(self, name: str) -> str:
         """Id of the experiment of that name, which is made where there is none."""
-        namespace = self.endpoint.namespace
-        try:
-            return str(_object(self.send(calls.create_experiment(name, namespace)))["experiment_id"])
-        except KfpConflict:
-            found = _object(self.send(calls.find_experiment(name, namespace))).get("experiments") or []
-        same = [one for one in found if one.get("display_name") == name]
-        if not same:
-            raise KfpUnavailable(f"The experiment '{name}' exists at {self.endpoint.url} but cannot be found.")
-        return str(same[0]["experiment_id"])
+        with as_kfp_errors():
+            return ensure_experiment(self.client, name)
 
-    def upload(self, name: str, version: str, file_name: str, package: bytes) -> tuple[str, str]:
-        """Put a compiled pipeline on the server; a version that is there already is left as it is.
-
-        Returns:
-            Ids of the pipeline and of the version.
-        """
-        content = (file_name, package)
-        try:
-            pipeline_id = str(_object(self.send(calls.pipeline_by_name(name, self.endpoint.namespace)))["pipeline_id"])
-        except KfpNotFound:
-            made = _object(self.send(calls.upload_pipeline(name, self.endpoint.namespace, content)))
-            pipeline_id = str(made["pipeline_id"])
-        for known in _object(self.send(calls.list_versions(pipeline_id))).get("pipeline_versions") or []:
-            if version in {known.get("name"), known.get("display_name")}:
-                return pipeline_id, str(known["pipeline_version_id"])
-        made = _object(self.send(calls.upload_version(pipeline_id, version, content)))
-        return pipeline_id, str(made["pipeline_version_id"])
-
-
-def _object(response: httpx.Response) -> dict[str, Any]:
-    try:
-        answer = response.json()
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        raise KfpUnauthorized(
-            f"{response.request.url} answered with a page and not as Kubeflow Pipelines does; "
-            "check the host, and whether a sign-in page stands before it."
-        )
-    return answer
-
-
-def _names(items: Iterable[Mapping[str, Any]] | None) -> list[str]:
-    return [str(item.get("name") or item.get("display_name")) for item in items or []]
-
-
-def _in(namespace: str) -> str:
-    return f" in the namespace '{namespace}'" if namespace else ""
+    def upload(self, name: str, version: str, file_name: str, package: bytes) -> VersionReference:
+        """Put a compiled pipeline on the server; a version that is there already is left as it is."""
+        with as_kfp_errors():
+            return upload(self.client, name, version, (file_name, package))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -10,25 +11,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.sdk import Asset, BaseOperator, ResumableJobMixin, conf
+from kfp_runs.answers import NewRun, Run, RuntimeConfig
+from kfp_runs.parameters import check_parameters, same_parameters
+from kfp_runs.runs import ENDED, SUCCEEDED
+from kfp_runs.watch import Watch, now
+from msgspec.structs import asdict
 
-from airflow_kfp.errors import KfpError, KfpRejected, KfpRunFailed, KfpRunNotStarted, KfpRunTimeout, KfpUnavailable
+from airflow_kfp.errors import (
+    KfpRejected,
+    KfpRunFailed,
+    KfpRunNotStarted,
+    KfpRunTimeout,
+    KfpServerError,
+    KfpUnavailable,
+    as_kfp_errors,
+)
 from airflow_kfp.failure import error_of
 from airflow_kfp.hooks import KfpHook
 from airflow_kfp.links import RUN_PAGE, KfpRunLink
-from airflow_kfp.parameters import check_parameters, same_parameters
-from airflow_kfp.runs import ENDED, SUCCEEDED, state_of
-from airflow_kfp.watch import Watch, now
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
     from pydantic import JsonValue
 
+_log = logging.getLogger(__name__)
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "airflow-provider-kfp")
 _GENERATION = "kfp_generation"
 _OUTDATED = "OUTDATED"  # our word for a run that is not simply waited for
 _DAY = 86_400.0
-_LONGEST_CANCELING = 300.0  # seconds
 
 
 def run_id_of(dag_id: str, run_id: str, task_id: str, map_index: int, generation: int) -> str:
@@ -183,10 +194,10 @@ class KfpRunPipelineOperator(ResumableJobMixin, BaseOperator):
         """State of the run that an earlier try started."""
         self._run_id = str(external_id)
         run = self.hook.find_run(self._run_id)
-        if run is None or self._must_not_go_on_with(run) or state_of(run) == "CANCELING":
+        if run is None or self._must_not_go_on_with(run) or run.state == "CANCELING":
             return _OUTDATED
         self._show(context)
-        return state_of(run)
+        return run.state
 
     def is_job_active(self, status: str) -> bool:
         """Whether to wait for the run; a state that we do not know counts as running."""
@@ -218,16 +229,16 @@ class KfpRunPipelineOperator(ResumableJobMixin, BaseOperator):
                 ),
                 method_name="execute_complete",
             )
-        watch = Watch(run_id, until, self.pending_timeout, self.outage_timeout)
-        event = None
-        while event is None:
+        watch = Watch(run_id, until, self.pending_timeout, self.outage_timeout, _log.warning)
+        ending = None
+        while ending is None:
             try:
-                event = watch.answered(self.hook.run(run_id), now())
-            except KfpError as problem:
-                event = watch.failed(problem, now())
-            if event is None:
+                ending = watch.answered(self.hook.run(run_id), now())
+            except KfpServerError as problem:
+                ending = watch.failed(problem, now())
+            if ending is None:
                 time.sleep(self.poll_interval)
-        return self.execute_complete(context, event)
+        return self.execute_complete(context, asdict(ending))
 
     def get_job_result(self, external_id: JsonValue, context: Context) -> Any:
         """The XCom value of a run that succeeded."""
@@ -255,9 +266,8 @@ class KfpRunPipelineOperator(ResumableJobMixin, BaseOperator):
         if outcome == "not_started":
             self.hook.terminate(run_id)
             raise KfpRunNotStarted(
-                f"The run {run_id} was stopped: {event['reason']} has not started within {self.pending_timeout:.0f} s; "
-                "look at the pod's events (image that cannot be pulled or has no numeric USER, no room on a node, "
-                f"missing secret): {self.hook.endpoint.run_page(run_id)}"
+                f"The run {run_id} was stopped after {self.pending_timeout:.0f} s. {event['reason']} "
+                f"{self.hook.endpoint.run_page(run_id)}"
             )
         if outcome == "too_long":
             self.hook.terminate(run_id)
@@ -283,63 +293,44 @@ class KfpRunPipelineOperator(ResumableJobMixin, BaseOperator):
         value = task_instance.xcom_pull(task_ids=task_instance.task_id) or {}
         return lineage_of(value, self.hook.endpoint.url, self.parameters, self.outlets)
 
-    def _must_not_go_on_with(self, run: Mapping[str, Any]) -> bool:
+    def _must_not_go_on_with(self, run: Run) -> bool:
         """Whether a run that bears this task's id is not the one that it now wants."""
-        state = state_of(run)
         if not same_parameters(run, self.parameters):
-            self.log.warning("The run %s had other parameters; a new one is started.", run["run_id"])
-            if state not in ENDED:
-                self.hook.terminate(str(run["run_id"]))
+            self.log.warning("The run %s had other parameters; a new one is started.", run.run_id)
+            if run.state not in ENDED:
+                self.hook.terminate(run.run_id)
             return True
-        if state == SUCCEEDED:
+        if run.state == SUCCEEDED:
             return str(self.force).lower() == "true"
-        return state in ENDED and self.on_failure == "new_run"
+        return run.state in ENDED and self.on_failure == "new_run"
 
-    def _goes_on(self, run: Mapping[str, Any]) -> bool:
+    def _goes_on(self, run: Run) -> bool:
         """Come back to a run that is under way, or let one that failed go on; False where it cannot."""
-        run_id, state = str(run["run_id"]), state_of(run)
-        if state == "CANCELING":  # the kill of an earlier try has not ended it yet
-            state = self._state_after_canceling(run_id)
-        if state not in ENDED or state == SUCCEEDED:
-            self.log.info("The run %s exists and is %s: coming back to it", run_id, state)
-            return True
-        self.log.info("The run %s is %s: letting it go on, what succeeded is kept", run_id, state)
+        self.log.info("The run %s exists and is %s: coming back to it, what succeeded is kept", run.run_id, run.state)
         try:
-            self.hook.retry(run_id)
+            self.hook.take_up(run)
         except KfpRejected as problem:
-            self.log.warning("The run %s cannot go on, so a new one is started: %s", run_id, problem)
+            self.log.warning("The run %s cannot go on, so a new one is started: %s", run.run_id, problem)
             return False
         return True
 
-    def _state_after_canceling(self, run_id: str) -> str:
-        until = now() + _LONGEST_CANCELING
-        while now() < until:
-            state = state_of(self.hook.run(run_id))
-            if state != "CANCELING":
-                return state
-            time.sleep(min(self.poll_interval, 5.0))
-        raise KfpUnavailable(f"The run {run_id} is still being cancelled after {_LONGEST_CANCELING:.0f} s.")
-
     def _create(self, run_id: str, context: Context) -> None:
         ti = context["ti"]
-        pipeline_id, version_id, known = self.hook.resolve_pipeline(self.pipeline_name, self.pipeline_version or None)
-        check_parameters(self.parameters, known, self.pipeline_name)
-        config: dict[str, Any] = {"parameters": dict(self.parameters)}
-        if self.pipeline_root:
-            config["pipeline_root"] = self.pipeline_root
-        body: dict[str, Any] = {
-            "run_id": run_id,
-            "display_name": self.display_name or f"{ti.dag_id}.{ti.task_id} {ti.run_id}",
-            "description": f"Started by Airflow: DAG {ti.dag_id}, task {ti.task_id}, run {ti.run_id}",
-            "pipeline_version_reference": {"pipeline_id": pipeline_id, "pipeline_version_id": version_id},
-            "runtime_config": config,
-        }
-        if self.experiment:
-            body["experiment_id"] = self.hook.ensure_experiment(self.experiment)
-        if self.service_account:
-            body["service_account"] = self.service_account
-        self.hook.submit(body)
-        self.log.info("Started the run %s: %s", run_id, self.hook.endpoint.run_page(run_id))
+        reference, known = self.hook.resolve_pipeline(self.pipeline_name, self.pipeline_version or None)
+        with as_kfp_errors():
+            check_parameters(self.parameters, known, self.pipeline_name)
+        new = NewRun(
+            run_id=run_id,
+            display_name=self.display_name or f"{ti.dag_id}.{ti.task_id} {ti.run_id}",
+            pipeline_version_reference=reference,
+            runtime_config=RuntimeConfig(dict(self.parameters), self.pipeline_root or ""),
+            description=f"Started by Airflow: DAG {ti.dag_id}, task {ti.task_id}, run {ti.run_id}",
+            experiment_id=self.hook.ensure_experiment(self.experiment) if self.experiment else "",
+            service_account=self.service_account or "",
+        )
+        created = self.hook.submit(new)
+        log = "Met the run %s: %s" if created.adopted else "Started the run %s: %s"
+        self.log.info(log, run_id, self.hook.endpoint.run_page(run_id))
 
     def _longest_wait(self) -> float:
         return min(self.run_timeout, self.execution_timeout.total_seconds() if self.execution_timeout else _DAY * 365)
@@ -397,7 +388,5 @@ class KfpUploadPipelineOperator(BaseOperator):
             package = path.read_bytes()
         except OSError as problem:
             raise KfpRejected(f"The pipeline {path} cannot be read ({problem.strerror}); compile it first.") from None
-        pipeline_id, version_id = KfpHook(self.kfp_conn_id).upload(
-            self.pipeline_name, self.pipeline_version, path.name, package
-        )
-        return {"pipeline_id": pipeline_id, "pipeline_version_id": version_id}
+        uploaded = KfpHook(self.kfp_conn_id).upload(self.pipeline_name, self.pipeline_version, path.name, package)
+        return asdict(uploaded)

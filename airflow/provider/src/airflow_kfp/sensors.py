@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue, conf
+from kfp_runs.runs import SUCCEEDED
+from kfp_runs.watch import Watch, now
+from msgspec.structs import asdict
 
-from airflow_kfp.errors import KfpError, KfpRunFailed, KfpUnavailable
+from airflow_kfp.errors import KfpRunFailed, KfpServerError, KfpUnavailable
 from airflow_kfp.failure import error_of
 from airflow_kfp.hooks import KfpHook
-from airflow_kfp.runs import SUCCEEDED
-from airflow_kfp.watch import Watch, now
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+
+_log = logging.getLogger(__name__)
 
 
 class KfpRunSensor(BaseSensorOperator):
@@ -55,7 +60,7 @@ class KfpRunSensor(BaseSensorOperator):
 
     @cached_property
     def _watch(self) -> Watch:
-        return Watch(self.run_id, now() + self.timeout, None, self.outage_timeout)
+        return Watch(self.run_id, now() + self.timeout, None, self.outage_timeout, _log.warning)
 
     def execute(self, context: Context) -> Any:
         """Wait, here or in the triggerer."""
@@ -68,7 +73,7 @@ class KfpRunSensor(BaseSensorOperator):
                 run_id=self.run_id,
                 kfp_conn_id=self.kfp_conn_id,
                 poll_interval=self.poke_interval,
-                until=self._watch.until,
+                until=now() + self.timeout,
                 pending_timeout=None,
                 outage_timeout=self.outage_timeout,
                 cancel_on_kill=False,
@@ -79,10 +84,10 @@ class KfpRunSensor(BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the run once."""
         try:
-            event = self._watch.answered(self.hook.run(self.run_id), now())
-        except KfpError as problem:
-            event = self._watch.failed(problem, now())
-        return PokeReturnValue(is_done=bool(event), xcom_value=self._value(event) if event else None)
+            ending = self._watch.answered(self.hook.run(self.run_id), now())
+        except KfpServerError as problem:
+            ending = self._watch.failed(problem, now())
+        return PokeReturnValue(is_done=bool(ending), xcom_value=self._value(asdict(ending)) if ending else None)
 
     def execute_complete(self, context: Context, event: Mapping[str, str]) -> dict[str, str]:
         """Read what the trigger ended with."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+from kfp_runs.watch import Watch, now
+from msgspec.structs import asdict
 
-from airflow_kfp.errors import KfpError
+from airflow_kfp.errors import KfpServerError
 from airflow_kfp.hooks import KfpHook
-from airflow_kfp.watch import Watch, now
+
+_log = logging.getLogger(__name__)
 
 
 class KfpRunTrigger(BaseTrigger):
@@ -60,14 +64,14 @@ class KfpRunTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look at the run until the waiting is over."""
         hook = KfpHook(self.kfp_conn_id, attempts=2)
-        watch = Watch(self.run_id, self.until, self.pending_timeout, self.outage_timeout)
+        watch = Watch(self.run_id, self.until, self.pending_timeout, self.outage_timeout, _log.warning)
         while True:
             try:
-                event = watch.answered(await hook.arun(self.run_id), now())
-            except KfpError as problem:
-                event = watch.failed(problem, now())
-            if event:
-                yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+                ending = watch.answered(await hook.arun(self.run_id), now())
+            except KfpServerError as problem:
+                ending = watch.failed(problem, now())
+            if ending:
+                yield TriggerEvent(asdict(ending))  # type: ignore[no-untyped-call]
                 return
             await asyncio.sleep(self.poll_interval)
 

@@ -1,14 +1,14 @@
-"""The parameters that a compiled pipeline takes, compared with those that a task gives."""
-
-from __future__ import annotations
+"""The parameters that a compiled pipeline takes, compared with those that a run is given."""
 
 import difflib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_kfp.errors import KfpRejected
+import msgspec
+
+from kfp_runs.answers import InputDefinitions, PipelineSpec, Root, Run
+from kfp_runs.errors import Rejected
 
 _LARGEST = 10_000  # bytes of JSON that the server accepts unless it is told otherwise
 
@@ -26,48 +26,41 @@ class Parameter:
     required: bool
 
 
-def parameters_of_spec(spec: Mapping[str, Any]) -> dict[str, Parameter]:
-    """The parameters of a compiled pipeline, with or without a platform spec beside it."""
-    inner = spec.get("pipeline_spec")
-    root = (inner if isinstance(inner, Mapping) else spec).get("root") or {}
-    declared = (root.get("inputDefinitions") or {}).get("parameters") or {}
+def parameters_of_spec(spec: PipelineSpec) -> dict[str, Parameter]:
+    """The parameters of a compiled pipeline."""
+    declared = ((spec.inner.root or Root()).input_definitions or InputDefinitions()).parameters
     return {
-        name: Parameter(
-            kind=str(one.get("parameterType", "")),
-            required="defaultValue" not in one and not one.get("isOptional"),
-        )
+        name: Parameter(one.parameter_type, one.default_value is msgspec.UNSET and not one.is_optional)
         for name, one in declared.items()
     }
 
 
 def check_parameters(given: Mapping[str, Any], known: Mapping[str, Parameter], pipeline: str) -> None:
-    """Compare the parameters of a task with those that its pipeline takes.
+    """Compare the parameters that a run is given with those that its pipeline takes.
 
     Raises:
-        KfpRejected: One is unknown (the nearest is offered), one is missing, or they are too many bytes.
+        Rejected: One is unknown (the nearest is offered), one is missing, or they are too many bytes.
     """
     for name in given:
         if name not in known:
-            raise KfpRejected(
+            raise Rejected(
                 f"The pipeline '{pipeline}' has no parameter '{name}'{nearest(name, known)}; "
                 f"it takes {', '.join(sorted(known)) or 'none'}."
             )
     missing = [name for name, parameter in known.items() if parameter.required and name not in given]
     if missing:
-        raise KfpRejected(
-            f"The pipeline '{pipeline}' needs the parameter '{missing[0]}', which the task does not give."
-        )
-    size = len(json.dumps(dict(given)))
+        raise Rejected(f"The pipeline '{pipeline}' needs the parameter '{missing[0]}', which is not given.")
+    size = len(msgspec.json.encode(dict(given)))
     if size > _LARGEST:
-        raise KfpRejected(
+        raise Rejected(
             f"The parameters for the pipeline '{pipeline}' take {size} bytes and the server accepts {_LARGEST}; "
             "put the content in the object store and give its address."
         )
 
 
-def same_parameters(run: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+def same_parameters(run: Run, given: Mapping[str, Any]) -> bool:
     """Whether a run was started with these parameters; the server may have added defaults."""
-    started_with = (run.get("runtime_config") or {}).get("parameters") or {}
+    started_with = (run.runtime_config.parameters if run.runtime_config else None) or {}
     return all(name in started_with and started_with[name] == value for name, value in given.items())
 
 

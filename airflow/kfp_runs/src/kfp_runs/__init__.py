@@ -1,0 +1,1 @@
+"""Reads runs of Kubeflow Pipelines, without Airflow and without the KFP SDK."""
