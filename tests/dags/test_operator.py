@@ -21,7 +21,7 @@ from airflow_kfp.errors import (
 from airflow_kfp.links import RUN_PAGE
 from airflow_kfp.operators import KfpRunPipelineOperator, KfpUploadPipelineOperator, run_id_of
 from airflow_kfp.sensors import KfpRunSensor
-from replay import FAILS, NEVER_ENDS, NEVER_STARTS, SUCCEEDS, Server
+from replay import FAILS, NEVER_ENDS, NEVER_STARTS, SUCCEEDS, Server, recorded
 from standins import Store, connect
 
 Context = Callable[..., Any]
@@ -266,18 +266,24 @@ def test_a_server_that_stays_away_fails_the_try_but_not_the_run(
     assert run_to_end(operator(), new_context(store=store))["run_id"] == FIRST
 
 
-def test_a_pattern_in_the_log_makes_a_retry_useless(kfp: Server, new_context: Context) -> None:
-    kfp.life = FAILS
+@pytest.mark.parametrize("retried", [False, True], ids=["plain task", "task that may be retried"])
+def test_a_pattern_in_the_log_makes_a_retry_useless(kfp: Server, new_context: Context, retried: bool) -> None:
+    kfp.life, kfp.retried = FAILS, retried
     with pytest.raises(KfpRunFailedForGood) as failure:
         run_to_end(operator(no_retry_on=[r"at least \d+ are needed"]), new_context())
     assert isinstance(failure.value, AirflowFailException)
 
 
+@pytest.mark.parametrize(
+    "status_and_answer",
+    [(500, {"error_message": "gone"}), recorded("node_log_unknown_pod")],
+    ids=["answered with 500", "answered with 200"],
+)
 def test_a_failure_whose_log_is_gone_still_names_the_task(
-    kfp: Server, new_context: Context, monkeypatch: pytest.MonkeyPatch
+    kfp: Server, new_context: Context, monkeypatch: pytest.MonkeyPatch, status_and_answer: tuple[int, Any]
 ) -> None:
     kfp.life = FAILS
-    monkeypatch.setattr(kfp, "_log", lambda _: (500, {"error_message": "gone"}))
+    monkeypatch.setattr(kfp, "_log", lambda _: status_and_answer)
     with pytest.raises(KfpRunFailed, match="its task check failed: its log is not kept any more"):
         run_to_end(operator(), new_context())
 

@@ -158,6 +158,11 @@ def test_experiments_are_kept_by_name(server: Server) -> None:
     query = json.dumps({"predicates": [predicate]})
     _, found = server.ask("GET", f"/apis/v2beta1/experiments?filter={query}")
     assert [one["display_name"] for one in found["experiments"]] == ["monthly"]
+    place = f"/apis/v2beta1/experiments/{found['experiments'][0]['experiment_id']}"
+    assert [server.ask("DELETE", place)[0] for _ in range(2)] == [200, 404]
+    listed = server.ask("GET", "/apis/v2beta1/experiments")[1]["experiments"]
+    assert [one["display_name"] for one in listed] == ["Default"]
+    assert server.ask("DELETE", f"/apis/v2beta1/experiments/{listed[0]['experiment_id']}")[0] == 400
 
 
 def test_nobody_without_the_token_starts_or_sees_a_run(server: Server) -> None:

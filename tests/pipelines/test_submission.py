@@ -9,8 +9,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Thread
+from urllib.parse import unquote
 
 import pytest
 from kfp_runs import calls, creation
@@ -250,9 +252,55 @@ def test_pods_that_do_not_start_are_warned_of_after_a_minute_and_their_run_is_en
         watch(server, run, said.append, 1200.0, sleep)
     warnings = [line for line in said if "has not started" in line]
     assert len(warnings) == 1
-    assert "image cannot be pulled" in warnings[0]
+    assert "Its image cannot be pulled" in warnings[0]
     assert f"'kubectl describe pods -A -l pipeline/runid={run}'" in warnings[0]
     assert recorded.count("POST", f"{run}:terminate") == 1
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A Kubernetes API server with one pod, whose image cannot be pulled; gives the paths that it is asked for."""
+    asked: list[str] = []
+    waiting = {"image": "quipu/ingest:1", "state": {"waiting": {"reason": "ErrImagePull"}}}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(unquote(self.path))
+            body = json.dumps({"items": [{"status": {"containerStatuses": [waiting]}}]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    }
+    (tmp_path / "config").write_text(json.dumps(config))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    yield asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_warning_has_the_cause_that_the_cluster_tells(recorded: replay.Server, cluster: list[str]) -> None:
+    recorded.life = replay.NEVER_ENDS
+    server = Server(recorded.url, namespace="team-a")
+    run = submit(server, PACKAGE, PARAMETERS).run
+    recorded.runs[run].age = datetime.timedelta(hours=1)
+    with pytest.raises(RunFailed, match=r"The image quipu/ingest:1 of the run .* cannot be pulled \(ErrImagePull\)"):
+        follow(server, run)
+    assert cluster == [f"/api/v1/namespaces/team-a/pods?labelSelector=pipeline/runid={run}"]
 
 
 @pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", "inf"])

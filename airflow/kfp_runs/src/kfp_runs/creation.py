@@ -14,7 +14,7 @@ from itertools import count
 from kfp_runs import calls
 from kfp_runs.answers import NewRun, Run
 from kfp_runs.client import Client
-from kfp_runs.errors import Conflict, Rejected, ServerError, Unauthorized, Unavailable
+from kfp_runs.errors import Conflict, NotFound, Rejected, ServerError, Unauthorized, Unavailable
 from kfp_runs.runs import ENDED, SUCCEEDED
 from kfp_runs.uploads import experiment_named
 
@@ -129,15 +129,20 @@ def _turn(client: Client, run_id: str) -> str | Run:
                 return present
         other = other or experiment_named(client, name)
         if time.monotonic() - since > _LONGEST_TURN:
-            _end_turn(client, other)  # by its id: who took the dead submitter's turn meanwhile keeps it
+            if not _end_turn(client, other):  # by its id: who took the dead submitter's turn meanwhile keeps it
+                return ""
             other, since = "", time.monotonic()
         time.sleep(_LOOK_PAUSE)
 
 
-def _end_turn(client: Client, experiment: str) -> None:
-    """End a turn; one that stays behind harms nobody, since the run is there to be met."""
+def _end_turn(client: Client, experiment: str) -> bool:
+    """End a turn; one that stays behind harms nobody once its run is there to be met."""
     if experiment:
         try:
             client.ask(calls.delete_experiment(experiment))
+        except NotFound:
+            return True
         except ServerError as problem:
-            log.info("The experiment %s stays behind: %s", experiment, problem)
+            log.warning("The experiment %s stays behind; delete it: %s", experiment, problem)
+            return False
+    return True

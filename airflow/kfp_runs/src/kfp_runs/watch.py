@@ -76,7 +76,7 @@ class Watch:
             return Ending(self.run_id, "not_started", run.state, reason)
         if waiting and seconds > _WARN_AFTER:
             key = f"{waiting.what} {waiting.since}"
-            if key not in self._warned:
+            if key not in self._warned:  # to look for the cause takes a request
                 self._warn_once(key, self._has_not_started(waiting))
         if self.until is not None and now > self.until:
             return Ending(self.run_id, "too_long", run.state)
@@ -95,12 +95,12 @@ class Watch:
 
     def _has_not_started(self, waiting: Waiting) -> str:
         cause = self.cause(self.run_id) or (
-            "its image cannot be pulled or has no numeric USER, a secret is missing, or no node has room"
+            "Its image cannot be pulled or has no numeric USER, a secret is missing, or no node has room."
         )
         what = waiting.what[0].upper() + waiting.what[1:]
         return (
-            f"{what} has not started since {waiting.since:%Y-%m-%d %H:%M:%S} UTC: {cause}; see "
-            f"'kubectl describe pods -A -l pipeline/runid={self.run_id}'."
+            f"{what} has not started since {waiting.since:%Y-%m-%d %H:%M:%S} UTC. {cause} "
+            f"See 'kubectl describe pods -A -l pipeline/runid={self.run_id}'."
         )
 
     def _warn_once(self, key: str, sentence: str) -> None:
