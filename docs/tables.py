@@ -214,9 +214,8 @@ def api(folder: str) -> str:
     Args:
         folder: Path of a package, from the project's root.
     """
-    top = "airflow/provider/src/"
     modules = sorted(path for path in (ROOT / folder).glob("*.py") if path.name not in ("__init__.py", "component.py"))
-    named = [str(path.relative_to(ROOT).with_suffix("")).removeprefix(top).replace("/", ".") for path in modules]
+    named = [str(path.relative_to(ROOT).with_suffix("")).rpartition("src/")[2].replace("/", ".") for path in modules]
     return "\n".join(f"::: {name}\n" for name in named)
 
 
