@@ -215,7 +215,8 @@ def api(folder: str) -> str:
         folder: Path of a package, from the project's root.
     """
     modules = sorted(path for path in (ROOT / folder).glob("*.py") if path.name not in ("__init__.py", "component.py"))
-    named = [str(path.relative_to(ROOT).with_suffix("")).rpartition("src/")[2].replace("/", ".") for path in modules]
+    # What lies below a folder `src` is imported from there.
+    named = [str(path.relative_to(ROOT).with_suffix("")).rpartition("/src/")[2].replace("/", ".") for path in modules]
     return "\n".join(f"::: {name}\n" for name in named)
 
 
