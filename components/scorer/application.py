@@ -17,7 +17,7 @@ from components.credit.reasons.advice import with_changes
 from components.credit.reasons.reasons import Reason
 from components.credit.release.policy import in_force, policy
 from components.scorer.decoding import decoded
-from components.scorer.document import columns_of, decision_time
+from components.scorer.document import decision_time, tables_of
 from components.scorer.model import NAME, Model
 
 MOST_APPLICATIONS = 100  # of a batch
@@ -141,7 +141,7 @@ def score(model: Model, document: Any, decision_id: str = "") -> Score:
     if model.recipe is None or model.history is None:
         raise InputError(f"Model {model.version} takes ready features only; ask /v2/models/{NAME}/infer.")
     decided_at = decision_time(document)
-    made = model.history.features_of(columns_of(document, model.recipe, decided_at))
+    made = model.history.features_of(tables_of(document, model.recipe, decided_at))
     columns: Columns
     if model.features.category is None:
         columns = MatrixColumns(

@@ -1,4 +1,7 @@
-"""A challenger that scores beside the champion: it is asked the same, tells nobody, and its answers are kept."""
+"""A challenger that scores beside the champion: the same requests, answers that nobody gets and the log keeps.
+
+The field calls this shadow mode, and so do the registry's pointer, the decision log, ``/v1/models`` and the metrics.
+"""
 
 import queue
 import threading
@@ -9,7 +12,7 @@ from msgspec import structs
 
 from components.scorer.decisions.record import lines
 from components.scorer.decisions.spool import Spool, SpoolError
-from components.scorer.http.routes import Place, answer_at
+from components.scorer.http.routes import Match, answer_matched
 from components.scorer.model import Model
 from components.scorer.requests import Request
 from components.scorer.watching.log import log_event
@@ -18,29 +21,29 @@ from components.scorer.watching.metrics import SHADOW_LEFT_OUT, SHADOW_SCORED
 _MOST_WAITING = 256
 
 
-class Shadow:
-    """A challenger in a thread of its own; what it cannot keep up with is left out and counted.
+class Challenger:
+    """A challenger in a thread of its own; it leaves out and counts the requests that it cannot keep up with.
 
     Args:
         model: The challenger.
-        spool: Where its decisions are kept, as ``shadow``, each with the id of the answer beside which it was made.
+        spool: Takes its decisions, of the kind ``shadow``, each with the id of the champion's.
     """
 
     def __init__(self, model: Model, spool: Spool) -> None:
         self.model, self._spool = model, spool
-        self._waiting: queue.Queue[tuple[Place, Request] | None] = queue.Queue(_MOST_WAITING)
-        self._thread = threading.Thread(target=self._work, name="shadow", daemon=True)
+        self._waiting: queue.Queue[tuple[Match, Request] | None] = queue.Queue(_MOST_WAITING)
+        self._thread = threading.Thread(target=self._work, name="challenger", daemon=True)
         self._thread.start()
 
-    def offer(self, place: Place, request: Request) -> None:
+    def offer(self, matched: Match, request: Request) -> None:
         """Have a request that the champion has answered scored too, soon; never waits."""
         try:
-            self._waiting.put_nowait((place, request))
+            self._waiting.put_nowait((matched, request))
         except queue.Full:
             SHADOW_LEFT_OUT.labels(self.model.version).inc()
 
     def end(self) -> None:
-        """Score no more; what waits is left out."""
+        """Score no more; requests that still wait are left out."""
         while True:
             try:
                 self._waiting.put_nowait(None)
@@ -54,14 +57,14 @@ class Shadow:
 
     def _work(self) -> None:
         while (offered := self._waiting.get()) is not None:
-            place, request = offered
+            matched, request = offered
             started = time.perf_counter()
             try:
-                decisions = answer_at(replace(place, version=None), self.model, request).decisions
-                kept = [structs.replace(decision, kind="shadow") for decision in decisions]
-                if kept:
-                    self._spool.append(lines(kept, int((time.perf_counter() - started) * 1e6)))
-                counter = SHADOW_SCORED if kept else SHADOW_LEFT_OUT  # it has no answer to what it has no inputs for
+                decisions = answer_matched(replace(matched, version=None), self.model, request).decisions
+                shadows = [structs.replace(decision, kind="shadow") for decision in decisions]
+                if shadows:
+                    self._spool.append(lines(shadows, int((time.perf_counter() - started) * 1e6)))
+                counter = SHADOW_SCORED if shadows else SHADOW_LEFT_OUT  # none where its inputs are not in the request
                 counter.labels(self.model.version).inc()
             except SpoolError:
                 SHADOW_LEFT_OUT.labels(self.model.version).inc()

@@ -118,6 +118,28 @@ Document: Any = defstruct(
     module=__name__,
     namespace={"__doc__": "One application with its raw history; a section left out has no rows."},
 )
+# A document as a client may write it; the OpenAPI document shows it.
+EXAMPLE = {
+    "application": {
+        "application_id": "A-2024-0001",
+        "decided_at": "2024-06-15T10:00:00-05:00",
+        "amount": 2500,
+        "total_due": "3000.00",
+        "term_days": 360,
+        "channel": "branch",
+        "declared_income": 1800.5,
+    },
+    "borrower": {"birth_month": "1985-02-01", "education": "secondary", "dependants": 2},
+    "loans": [
+        {"loan_id": "L1", "event_time": "2024-02-01T15:00:00Z", "principal": 1500, "term_days": 90, "kind": "new"}
+    ],
+    "repayments": [
+        {"loan_id": "L1", "event_time": "2024-03-02T15:00:00Z", "kind": "due", "due_on": "2024-03-02", "amount": 520},
+        {"loan_id": "L1", "event_time": "2024-03-04T15:00:00Z", "kind": "payment", "amount": 520},
+    ],
+    "bureau": [{"event_time": "2024-04-30T15:00:00Z", "debt": 4200, "worst_class": 0}],
+    "transactions": [{"event_time": "2024-06-12T15:00:00Z", "direction": "in", "kind": "wallet", "amount": 120.4}],
+}
 _DOCUMENT: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Document)
 
 
@@ -144,7 +166,7 @@ def decision_time(document: Any) -> datetime.datetime:
     return given or now
 
 
-def columns_of(document: Any, recipe: Recipe, decided_at: datetime.datetime) -> dict[str, dict[str, list[Any]]]:
+def tables_of(document: Any, recipe: Recipe, decided_at: datetime.datetime) -> dict[str, dict[str, list[Any]]]:
     """The document's rows by table and column, as the features take them: days as numbers since 1970, times as
     microseconds since 1970, amounts in hundredths.
 

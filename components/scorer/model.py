@@ -1,4 +1,4 @@
-"""The model that answers requests: a released model, the engine of one application's features, and what it is asked."""
+"""The model that answers requests: a released model, the engine of one application's features, and its histograms."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +13,7 @@ from components.credit.models.calibration import Floats, Integers, sigmoid
 from components.credit.reasons.reasons import Reason, reasons
 from components.credit.release.released import REASONS, Released, champion_version, load_released
 from components.scorer.protocol import Inputs, model_metadata
-from components.scorer.watching.distributions import Seen
+from components.scorer.watching.distributions import Histograms
 
 NAME = "quipu"
 
@@ -47,29 +47,29 @@ class Models(Struct, frozen=True):
 
 @dataclass
 class Standing:
-    """How a model stands among the others; what follows the pointers keeps it up to date.
+    """How a model stands among the others; ``following`` keeps it up to date.
 
     Args:
         previous: Version that was the champion before.
-        shadow: Version that scores beside it.
-        refused: Why the model that the pointer names does not answer instead, in one sentence.
+        challenger: Version that scores beside it.
+        refused: Why the model that the champion pointer names does not answer instead, in one sentence.
     """
 
     previous: str | None = None
-    shadow: str | None = None
+    challenger: str | None = None
     refused: str | None = None
 
 
 @dataclass(frozen=True)
 class Explained:
-    """Scores of some rows, with why.
+    """Scores of some rows, and their reasons.
 
     Args:
-        probability: Probability of bad, shape (n,).
+        probability: Calibrated probability of bad, shape (n,).
         points: Whole points, shape (n,).
-        reasons: Reasons of each row.
-        margin: What the engine itself says, shape (n,).
-        contributions: Part of each feature in the margin, shape (n, features).
+        reasons: Reasons of each row, the weightiest first.
+        margin: Margin of the engine before calibration, shape (n,).
+        contributions: Contribution of each feature to the margin, shape (n, features).
     """
 
     probability: Floats
@@ -97,15 +97,18 @@ class Model(Released):
         return Inputs(self.scorer.features)
 
     @cached_property
-    def seen(self) -> Seen:
-        """What it was asked and what it answered, for drift."""
-        return Seen(self.scorer)
+    def histograms(self) -> Histograms:
+        """Histograms of the values in its requests and of the points in its answers, for drift."""
+        return Histograms(self.scorer)
 
     @property
     def summary(self) -> ModelSummary:
-        """What it is."""
-        made = self.package
-        return ModelSummary(NAME, made.version, made.family, made.as_of, made.code, made.data, made.run, made.metrics)
+        """What its signed manifest says of it."""
+        package = self.package
+        return ModelSummary(
+            NAME, package.version, package.family, package.as_of, package.code, package.data, package.run,
+            package.metrics,
+        )  # fmt: skip
 
     @cached_property
     def metadata(self) -> bytes:
@@ -115,22 +118,23 @@ class Model(Released):
         )
 
     def scores(self, columns: Columns) -> tuple[Floats, Integers]:
-        """Probability of bad and points, each of shape (n,): the bits of ``Scorer.probability`` and ``points``, but
-        the engine is asked once.
+        """Probability of bad and points, each of shape (n,).
+
+        Their bits are those of ``Scorer.probability`` and ``Scorer.points``, but the engine runs once for both.
         """
         return self._scores(columns, self.scorer.margin(columns))
 
     def explained(self, columns: Columns) -> Explained:
-        """Scores and reasons, the weightiest first and at most ``REASONS`` a row; the engine is asked once."""
+        """Scores and at most ``REASONS`` reasons a row; the engine runs once for both."""
         margin, contributions = self.scorer.explained(columns)
         probability, points = self._scores(columns, margin)
-        given = reasons(self.scorer, columns, contributions, keep=REASONS, margin=margin)
-        return Explained(probability, points, given, margin, contributions)
+        weightiest = reasons(self.scorer, columns, contributions, keep=REASONS, margin=margin)
+        return Explained(probability, points, weightiest, margin, contributions)
 
     def _scores(self, columns: Columns, margin: Floats) -> tuple[Floats, Integers]:
         log_odds = self.scorer.log_odds(margin)
         points = self.scorer.scaling.whole_points(log_odds)
-        self.seen.add(columns, points)
+        self.histograms.add(columns, points)
         return sigmoid(log_odds), points
 
 

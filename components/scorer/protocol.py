@@ -206,7 +206,7 @@ class Inputs(dict[str, Feature]):
         self.category = next((feature.name for feature in features if feature.type == "category"), None)
 
 
-def columns_of(request: InferenceRequest, features: Inputs) -> tuple[Columns, int]:
+def feature_columns(request: InferenceRequest, features: Inputs) -> tuple[Columns, int]:
     """The request's rows, by column.
 
     Args:

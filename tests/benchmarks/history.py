@@ -12,7 +12,7 @@ from typing import Any
 
 from components.credit.features.onerow.history import History
 from components.credit.features.query import dictionary
-from components.scorer.document import columns_of, decision_time, read_document
+from components.scorer.document import decision_time, read_document, tables_of
 from tests.benchmarks.serving_models import DECIDED, RECIPE
 from tests.feature.batch import Batch
 from tests.scorer.test_application import tables
@@ -69,10 +69,10 @@ def main() -> None:
     given = document()
     body = json.dumps(given).encode()
     read = read_document(body)
-    rows = columns_of(read, RECIPE, decision_time(read))
+    rows = tables_of(read, RECIPE, decision_time(read))
     arrow = tables(given, RECIPE)
     measured("decode", lambda: read_document(body), 300)
-    measured("checks and exact columns", lambda: columns_of(read, RECIPE, decision_time(read)), 300)
+    measured("checks and exact columns", lambda: tables_of(read, RECIPE, decision_time(read)), 300)
     for name, wanted in (("40 features", WANTED), ("all features", None)):
         one, batch = History(RECIPE, wanted), Batch(RECIPE, wanted)
         (expected,) = batch.features_of(arrow).to_pylist()

@@ -17,7 +17,7 @@ import httpx
 from components.credit.book.store import Access
 
 ROOT = Path(__file__).resolve().parents[2]
-# What a model of ``conftest.NUMBERS`` is asked in the Open Inference Protocol.
+# What a model of ``models.NUMBERS`` is asked in the Open Inference Protocol.
 REQUEST = {"inputs": [{"name": "x", "shape": [1, 5], "datatype": "FP64", "data": [12.0, 0.5, None, 800.0, 2500.0]}]}
 
 

@@ -16,7 +16,7 @@ from components.credit.features.onerow.history import History
 from components.credit.features.query import application_schema, query
 from components.credit.features.recipe import Recipe
 from components.credit.models.cards import Cards
-from components.scorer.document import columns_of, decision_time, read_document
+from components.scorer.document import decision_time, read_document, tables_of
 from components.scorer.http.routes import answer
 from components.scorer.model import Model
 from components.scorer.requests import Request
@@ -35,7 +35,7 @@ def tables(document: dict[str, Any], recipe: Recipe | None) -> dict[str, pa.Tabl
     read = read_document(json.dumps(document).encode())
     return {
         name: pa.table([_exact(values[field.name], field.type) for field in schemas[name]], schema=schemas[name])
-        for name, values in columns_of(read, recipe, decision_time(read)).items()
+        for name, values in tables_of(read, recipe, decision_time(read)).items()
     }
 
 
@@ -148,7 +148,7 @@ def test_a_lender_of_ready_attributes_needs_one_of_them_and_no_amount(mixed: Mod
 
     def taken(**document: Any) -> list[Any]:
         read = read_document(json.dumps(document).encode())
-        return columns_of(read, recipe, decision_time(read))["applications"]["attribute_shop_score"]
+        return tables_of(read, recipe, decision_time(read))["applications"]["attribute_shop_score"]
 
     assert taken(application={}, attributes={"shop_score": 40}) == [40]
     for empty in ({}, {"shop_score": None}):

@@ -28,8 +28,8 @@ from components.credit.release.signing import sign
 from components.scorer.following import _tried
 from components.scorer.model import Model, load_model
 from pipelines.embedded import embedded_store
+from tests.scorer.decisions.test_decisions import logged
 from tests.scorer.running import REQUEST, free_port, running
-from tests.scorer.test_decisions import logged
 
 INFER = "/v2/models/quipu/infer"
 DATA = [12.0, 0.5, None, 800.0, 2500.0]

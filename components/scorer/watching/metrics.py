@@ -1,4 +1,4 @@
-"""What Prometheus reads of the scorer, on a port of its own, so that the way of the borrowers never leads to it.
+"""What Prometheus reads of the scorer, on a port of its own, so that no borrower's request can reach it.
 
 Labels are routes, statuses, versions and names of features: never what a client sent. A request costs some 1.5 µs.
 """
@@ -70,8 +70,8 @@ def count_error(error: str) -> None:
     _ERRORS.labels(error).inc()
 
 
-def tell_model(version: str, family: str, as_of: str) -> None:
-    """Say which model answers.
+def show_model(version: str, family: str, as_of: str) -> None:
+    """Show which model answers.
 
     Args:
         version: Its version.

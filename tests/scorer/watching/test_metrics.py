@@ -17,7 +17,7 @@ from components.credit.models.binning import fit_binning
 from components.credit.release.registry import promote
 from components.credit.release.signing import new_key_pair
 from components.scorer.model import Model
-from components.scorer.watching.distributions import Drift, Seen
+from components.scorer.watching.distributions import Distributions, Histograms
 from tests.scorer.running import REQUEST, Scorer, free_port, running
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -136,17 +136,17 @@ def test_a_refused_champion_and_a_change_are_told(
 
 
 def test_features_are_counted_over_the_bins_of_training(mixed: Model) -> None:
-    seen, drift = Seen(mixed.scorer), Drift()
-    drift.follow("v1", seen)
+    histograms, distributions = Histograms(mixed.scorer), Distributions()
+    distributions.add("v1", histograms)
     columns = {
         "late_share": np.array([0.1, np.nan, 0.9]),
         "channel": np.array(["branch", None, "carrier pigeon"], dtype=object),
         "attribute_shop_score": np.array([50.0, 50.0, np.nan]),
     }
-    seen.add(columns, np.array([500, 600, 10_000]))
-    seen.add(columns, np.array([500, 600, 10_000]))
-    drift.count()
-    points, values, shares = drift.collect()
+    histograms.add(columns, np.array([500, 600, 10_000]))
+    histograms.add(columns, np.array([500, 600, 10_000]))
+    distributions.count()
+    points, values, shares = distributions.collect()
     found = {(sample.labels["feature"], sample.labels["bin"]): sample.value for sample in values.samples}
     assert found["late_share", "missing"] == 2
     assert found["channel", "missing"] == 2
@@ -159,17 +159,17 @@ def test_features_are_counted_over_the_bins_of_training(mixed: Model) -> None:
 
 
 def test_a_flood_of_rows_costs_a_sample_only(mixed: Model) -> None:
-    seen = Seen(mixed.scorer)
+    histograms = Histograms(mixed.scorer)
     columns = {
         "late_share": np.full(5000, 0.1),
         "channel": np.full(5000, "branch", dtype=object),
         "attribute_shop_score": np.full(5000, 50.0),
     }
     for _ in range(200):
-        seen.add(columns, np.full(5000, 500))
-    seen.count()
-    assert seen.points.sum() == 1_000_000
-    assert 0 < sum(bins.sum() for bins in seen.bins) <= 150
+        histograms.add(columns, np.full(5000, 500))
+    histograms.count()
+    assert histograms.points.sum() == 1_000_000
+    assert 0 < sum(bins.sum() for bins in histograms.bins) <= 150
 
 
 def test_trees_have_the_bins_of_their_training_report(numbers: Model) -> None:
@@ -179,7 +179,7 @@ def test_trees_have_the_bins_of_their_training_report(numbers: Model) -> None:
         msgspec.to_builtins(fit_binning(feature, values, (values > 0).astype(np.int64), 5, 0.05))
         for feature in scorer.features
     ]
-    seen = Seen(dataclasses.replace(scorer, training={"bins": bins}))
-    seen.add({feature.name: np.array([np.nan, 0.5]) for feature in scorer.features}, np.array([500, 510]))
-    seen.count()
-    assert [(int(counts[0]), int(counts.sum())) for counts in seen.bins] == [(1, 2)] * len(bins)
+    histograms = Histograms(dataclasses.replace(scorer, training={"bins": bins}))
+    histograms.add({feature.name: np.array([np.nan, 0.5]) for feature in scorer.features}, np.array([500, 510]))
+    histograms.count()
+    assert [(int(counts[0]), int(counts.sum())) for counts in histograms.bins] == [(1, 2)] * len(bins)

@@ -4,7 +4,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from components.scorer.http.routes import ROLES_BY_PLACE, answer
+from components.scorer.http.routes import ROUTES, answer
 from components.scorer.model import Model
 from components.scorer.requests import Request
 
@@ -41,12 +41,11 @@ def test_each_path_is_there_and_answers_as_described(
             check(described, responses["4XX"]["content"]["application/json"]["schema"], json.loads(refused.body))
 
 
-def test_each_place_is_described_with_who_may_ask(described: dict[str, Any]) -> None:
+def test_each_route_is_described_with_the_roles_that_it_asks_for(described: dict[str, Any]) -> None:
     paths = described["paths"]
-    assert {(method.upper(), path) for path, operations in paths.items() for method in operations} == set(
-        ROLES_BY_PLACE
-    )
-    for (method, path), roles in ROLES_BY_PLACE.items():
+    routes = {(route.method, route.path): route.roles for route in ROUTES if route.path != "/"}
+    assert {(method.upper(), path) for path, operations in paths.items() for method in operations} == set(routes)
+    for (method, path), roles in routes.items():
         assert paths[path][method.lower()]["security"] == ([{"bearer": sorted(roles)}] if roles else [])
     assert described["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
 

@@ -19,7 +19,7 @@ from components.scorer.http.page import PAGE
 from components.scorer.http.routes import answer
 from components.scorer.model import Model
 from components.scorer.requests import STRANGER, Request
-from tests.scorer.conftest import xgboost_scorer
+from tests.scorer.models import xgboost_scorer
 from tests.scorer.running import Scorer as Running
 from tests.scorer.running import running
 
@@ -28,7 +28,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 def test_anybody_gets_the_page_and_nothing_else_may_run_on_it(numbers: Model) -> None:
     answered = answer(numbers, Request("GET", "/", actor=STRANGER))
-    assert (answered.status, answered.body, answered.type) == (200, PAGE, "text/html; charset=utf-8")
+    assert (answered.status, answered.body, answered.content_type) == (200, PAGE, "text/html; charset=utf-8")
     policy = dict(answered.headers)["content-security-policy"]
     for tag in ("style", "script"):
         text = re.search(rf"<{tag}>(.*?)</{tag}>".encode(), PAGE, re.DOTALL)

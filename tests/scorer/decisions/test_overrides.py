@@ -23,13 +23,14 @@ from components.scorer.http.routes import answer
 from components.scorer.model import Model
 from components.scorer.requests import Actor, Request
 from pipelines.embedded import embedded_store
+from tests.scorer.decisions.test_decisions import INFER, some_lines
 from tests.scorer.running import REQUEST, running
-from tests.scorer.test_decisions import INFER, some_lines
 
 SEEN = {"decision": "approve", "reason": "I saw the shop: it sells twice what was declared."}
 
 
 FAR_AHEAD = "ffffffff-ffff-7fff-bfff-ffffffffffff"  # some 8,900 years
+NEVER_MADE = "019365d2-1c00-7abc-8def-0123456789ab"
 
 
 def of(decision_id: str, decision: str = "approve", actor: str = "ana") -> Override:
@@ -61,7 +62,7 @@ def test_a_decision_is_known_after_its_spool_is_gone(store: Store, tmp_path: Pat
     assert record(of(id_), store, elsewhere).number == 1
 
 
-@pytest.mark.parametrize("id_", [new_id(now()), "x", "../../models", "0" * 36, "a" * 5000, FAR_AHEAD])
+@pytest.mark.parametrize("id_", [NEVER_MADE, "x", "../../models", "0" * 36, "a" * 5000, FAR_AHEAD])
 def test_a_decision_that_was_never_made_is_unknown(store: Store, tmp_path: Path, id_: str) -> None:
     with pytest.raises(UnknownDecision, match="decision"):
         record(of(id_), store, Spool(tmp_path).folder)

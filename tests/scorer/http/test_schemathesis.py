@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
 
 from components.credit.book.store import Access, Store
 from components.credit.release.registry import promote
-from components.scorer.http.routes import ROLES_BY_PLACE
+from components.scorer.http.routes import ROUTES
 from tests.scorer.running import Scorer, running
 
 CHECKS = [
@@ -34,7 +34,7 @@ BY_ITSELF = "/v1/score:batch"
 # A request without a body has nothing in it that could be wrong.
 ASKED = [
     (method, path, mode)
-    for method, path in sorted(ROLES_BY_PLACE)
+    for method, path in sorted((route.method, route.path) for route in ROUTES if route.operation)
     for mode in GenerationMode
     if method == "POST" or mode is GenerationMode.POSITIVE
 ]
