@@ -1,8 +1,8 @@
 """Batch scoring: rows of ready features, batch after batch, to probability, points, band, proposal, rules and reasons.
 
-A batch is scored by the same calls as a request, so the same row gets the same bits and the same proposal. Two batches
-are worked on at a time, since the engines let other threads run; the answers come in order, and no more than three
-batches are in memory.
+A batch goes through the same calls as a request, so the same row gets the same bits and the same proposal. Two threads
+score a batch each, since the engines let other threads run; the scores come in order, and at most three batches are in
+memory.
 """
 
 import tempfile
@@ -49,7 +49,7 @@ _PROPOSALS = ("approve", "decline")
 def score_features(
     features: Manifest, model: Released, code: str, store: Store, progress: Progress
 ) -> tuple[Manifest, Tally]:
-    """Score all applications of a feature table, where it lies.
+    """Score all applications of a feature table, part by part from the store.
 
     Args:
         features: Manifest of a dataset with the table ``features``.
@@ -59,7 +59,7 @@ def score_features(
         progress: Takes row counts.
 
     Returns:
-        Manifest of the dataset ``scores``, one file a file of the features; and how the scores are spread.
+        Manifest of the dataset ``scores``, one file a file of the features; and the counts of the scores.
 
     Raises:
         InputError: The table lacks an input of the model or of its rules.
@@ -153,7 +153,7 @@ def _column(column: pa.Array, feature: Feature) -> np.ndarray:
 
 
 def _lists(codes: list[str], rows: int) -> pa.Array:
-    """Codes of ``REASONS`` places a row, empty where there are fewer, as a list a row."""
+    """Codes of the reasons as a list a row; ``codes`` has ``REASONS`` a row, empty where there are fewer."""
     given = np.array([code != "" for code in codes]).reshape(rows, REASONS).sum(axis=1)
     ends = np.concatenate([[0], np.cumsum(given)]).astype(np.int32)
     return pa.ListArray.from_arrays(ends, pa.array([code for code in codes if code], pa.string()))

@@ -1,4 +1,4 @@
-"""What a batch scoring is to do: which model answers, what it takes, and which partitions go into one task."""
+"""The plan of a batch scoring: the model, its inputs, and the partitions of each task."""
 
 from itertools import pairwise
 
@@ -11,7 +11,7 @@ MOST_TASKS = 8
 
 
 def inputs_of(model: Released) -> ModelInputs:
-    """What a model takes, and what the rules that it was released with look at.
+    """Inputs of a model and of the hard rules that it was released with.
 
     Raises:
         InputError: It takes ready features only, so that no table of a lender can be scored by it.

@@ -1,4 +1,4 @@
-"""The end of a batch scoring: one dataset of all its parts, and a page that says how the scores are spread."""
+"""The end of a batch scoring: one dataset of all parts, and a page with the distribution of the scores."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ _REASONS = 8
 
 
 def joined(parts: Sequence[Manifest], code: str, store: Store) -> Manifest:
-    """One dataset of several that the tasks wrote below the same day; their files stay where they are.
+    """One dataset of those that the tasks wrote below the same day; their files are not moved.
 
     Raises:
         StoreError: The store does not answer.
@@ -45,14 +45,14 @@ def shift_since_training(tally: Tally, model: Released, config: Config) -> Shift
 
 
 def figures(tally: Tally, shift: Shift | None) -> dict[str, float]:
-    """What the run's page shows at a glance."""
+    """The metrics that the run's page shows at a glance."""
     rows = max(1, tally.rows)
-    found = {
+    shares = {
         "scored": float(tally.rows),
         "approve_share": tally.proposals.get("approve", 0) / rows,
         "mean_probability": tally.probability / rows,
     }
-    return found | ({"psi": shift.psi, "psi_critical": shift.critical} if shift else {})
+    return shares | ({"psi": shift.psi, "psi_critical": shift.critical} if shift else {})
 
 
 def page(tally: Tally, shift: Shift | None, scores: Manifest) -> str:
@@ -63,7 +63,7 @@ def page(tally: Tally, shift: Shift | None, scores: Manifest) -> str:
         f"PSI of the points against training: **{shift.psi:.3f}**, {shift.verdict} "
         f"(chance alone reaches {shift.critical:.3f} with so many rows)."
         if shift
-        else "The stability of the points cannot be told: nothing was scored, or the model is of before it was kept."
+        else "The stability of the points is not known: nothing was scored, or the model has no points of its training."
     )
     lines = [
         f"# Scores as of {scores.as_of}",
@@ -88,10 +88,10 @@ def _ranges(points: dict[int, int]) -> dict[str, int]:
     if not points:
         return {}
     width = 10 * -(-(max(points) - min(points) + 1) // (10 * _BARS))
-    found: dict[int, int] = {}
+    by_range: dict[int, int] = {}
     for value, count in points.items():
-        found[value // width] = found.get(value // width, 0) + count
-    return {f"{place * width} to {(place + 1) * width - 1}": found[place] for place in sorted(found)}
+        by_range[value // width] = by_range.get(value // width, 0) + count
+    return {f"{number * width} to {(number + 1) * width - 1}": by_range[number] for number in sorted(by_range)}
 
 
 def _table(title: str, counts: dict[str, int], rows: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""How many scores there are of each kind: what the tasks of a batch scoring hand on, and what its report shows."""
+"""Counts of scores by kind, which the tasks of a batch scoring hand on and its report shows."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -66,8 +66,8 @@ def shift_of(tally: Tally, training: Distribution, confidence: float) -> Shift |
     """PSI of the points against the training's; None where nothing was scored."""
     if not tally.rows:
         return None
-    places = np.searchsorted(training.edges, [int(points) for points in tally.points]) + 1
-    counts = np.bincount(places, list(tally.points.values()), len(training.counts))
+    bins = np.searchsorted(training.edges, [int(points) for points in tally.points]) + 1
+    counts = np.bincount(bins, list(tally.points.values()), len(training.counts))
     return psi(training.counts, counts, confidence)
 
 

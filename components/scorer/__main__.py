@@ -10,7 +10,7 @@ from components.credit.import_guard import block_imports
 def main() -> None:
     """Serve until stopped; a problem is one sentence on standard error and exit code 1."""
     block_imports()
-    gc.disable()  # until the service answers: what a start makes stays
+    gc.disable()  # until the service answers: the objects of the start stay
 
     from components.credit.book.store import access_from_environment
     from components.credit.settings import read_settings, secret

@@ -141,20 +141,19 @@ def score(model: Model, document: Any, decision_id: str = "") -> Score:
     if model.recipe is None or model.history is None:
         raise InputError(f"Model {model.version} takes ready features only; ask /v2/models/{NAME}/infer.")
     decided_at = decision_time(document)
-    made = model.history.features_of(tables_of(document, model.recipe, decided_at))
+    features = model.history.features_of(tables_of(document, model.recipe, decided_at))
     columns: Columns
     if model.features.category is None:
-        columns = MatrixColumns(
-            model.features.places, np.array([[made[name] for name in model.features]], dtype=np.float64)
-        )
+        row = np.array([[features[name] for name in model.features]], dtype=np.float64)
+        columns = MatrixColumns(model.features.positions, row)
     else:
         columns = {
-            name: np.array([made[name]], dtype=np.float64 if feature.type == "number" else object)
+            name: np.array([features[name]], dtype=np.float64 if feature.type == "number" else object)
             for name, feature in model.features.items()
         }
     explained = model.explained(columns)
     probability = explained.probability
-    declined = _declined(model, model.recipe, made, decided_at)
+    declined = _declined(model, model.recipe, features, decided_at)
     scorer = model.scorer
     proposal: Literal["approve", "decline"] = (
         "approve" if probability[0] <= scorer.cutoff and not declined else "decline"
@@ -181,9 +180,10 @@ def score(model: Model, document: Any, decision_id: str = "") -> Score:
 
 
 def _declined(
-    model: Model, recipe: Recipe, made: Mapping[str, float | str | None], decided_at: datetime.datetime
+    model: Model, recipe: Recipe, features: Mapping[str, float | str | None], decided_at: datetime.datetime
 ) -> list[Declined]:
     """The rules that decline the application and hold on the day of its decision."""
     rules = in_force(model.rules, decided_at.astimezone(ZoneInfo(recipe.time_zone)).date())
-    [codes] = policy({rule.column: np.array([made[rule.column]], dtype=np.float64) for rule in rules}, rules) or [[]]
+    values = {rule.column: np.array([features[rule.column]], dtype=np.float64) for rule in rules}
+    [codes] = policy(values, rules) or [[]]
     return [Declined(rule.code, rule.es, rule.en, rule.norm) for rule in rules if rule.code in codes]

@@ -46,8 +46,10 @@ _IMPLIED = {
 _DIGITS = 16  # of decimal(18, 2) before the point
 _AMOUNT = rf"-?[0-9]{{1,{_DIGITS}}}(\.[0-9]{{1,2}})?"  # as text
 _WHOLE_DOUBLES = 10**15  # hundredths; a double tells those below from each other
-_AHEAD = datetime.timedelta(days=1)  # of the clock here that a decision may be: clocks and zones differ
-_THIS = "this application"  # where it has no identifier; a loan without one did not come of it
+_AHEAD = datetime.timedelta(
+    days=1
+)  # by which a decision may lie ahead of the clock here, since clocks and zones differ
+_THIS = "this application"  # its identifier where it has none; no loan names it
 _EPOCH_DAY = EPOCH.toordinal()
 # The first day that has a meaning, and the one after the last; of times, in UTC.
 _FIRST_DAY, _END_DAY = (datetime.date(year, 1, 1).toordinal() - _EPOCH_DAY for year in (FIRST_YEAR, LAST_YEAR + 1))
@@ -153,8 +155,9 @@ def read_document(body: bytes | msgspec.Raw) -> Any:
 
 
 def decision_time(document: Any) -> datetime.datetime:
-    """When the application is decided: as given, else now. An earlier time is for checking what was decided then; the
-    decision log keeps it beside the time of the request.
+    """Time of the decision: as given, else now.
+
+    An earlier time serves to check an earlier decision; the decision log keeps it beside the time of the request.
 
     Raises:
         InputError: It lies ahead by more than a day.
@@ -167,8 +170,8 @@ def decision_time(document: Any) -> datetime.datetime:
 
 
 def tables_of(document: Any, recipe: Recipe, decided_at: datetime.datetime) -> dict[str, dict[str, list[Any]]]:
-    """The document's rows by table and column, as the features take them: days as numbers since 1970, times as
-    microseconds since 1970, amounts in hundredths.
+    """The document's rows as columns, by table and column name, in the units of the features: days since 1970,
+    microseconds since 1970, hundredths of the currency.
 
     Raises:
         InputError: There is nothing to decide about, a row contradicts another, or an amount or a date has no meaning.
@@ -176,7 +179,7 @@ def tables_of(document: Any, recipe: Recipe, decided_at: datetime.datetime) -> d
     application = document.application
     _check_decidable(document, recipe)
     moment = microseconds(decided_at)
-    found = {
+    tables = {
         "applications": _columns(
             "applications",
             "application",
@@ -184,23 +187,23 @@ def tables_of(document: Any, recipe: Recipe, decided_at: datetime.datetime) -> d
             {"application_id": _THIS, "currency": recipe.currency, "decided_at": moment, "event_time": moment},
         )
     }
-    found["applications"].update(_attributes(document.attributes, recipe))
+    tables["applications"].update(_attributes(document.attributes, recipe))
     if document.borrower is not None:
         for name in ("birth_month", "business_since"):
             value = getattr(document.borrower, name)
             if value is not None and value > decided_at.date():
                 raise InputError(f"borrower.{name} lies after the decision; give a day before it.")
     borrowers = [] if document.borrower is None else [document.borrower]
-    found["borrowers"] = _columns("borrowers", "borrower", borrowers, {"event_time": moment})
+    tables["borrowers"] = _columns("borrowers", "borrower", borrowers, {"event_time": moment})
     for section in HISTORY:
         rows = getattr(document, section)
-        found[section] = _columns(section, section, rows, {"currency": recipe.currency})
-        _check_keys(section, found[section])
-    loans = set(found["loans"]["loan_id"])
-    for place, loan in enumerate(found["repayments"]["loan_id"]):
+        tables[section] = _columns(section, section, rows, {"currency": recipe.currency})
+        _check_keys(section, tables[section])
+    loans = set(tables["loans"]["loan_id"])
+    for number, loan in enumerate(tables["repayments"]["loan_id"]):
         if loan not in loans:
-            raise InputError(f"repayments[{place}] names a loan that is not among the loans; give that loan too.")
-    return found
+            raise InputError(f"repayments[{number}] names a loan that is not among the loans; give that loan too.")
+    return tables
 
 
 def _check_decidable(document: Any, recipe: Recipe) -> None:
@@ -218,13 +221,13 @@ def _check_decidable(document: Any, recipe: Recipe) -> None:
 
 
 def _columns(table: str, section: str, rows: Sequence[Any], implied: Mapping[str, object]) -> dict[str, list[Any]]:
-    """The columns of some rows, with what they imply; ``section`` is their name in the document."""
+    """The columns of some rows of a document's section, with ``implied`` values where the document leaves them out."""
     filled: dict[str, list[Any]] = {}
     implied = {"borrower_id": "borrower", **implied}
-    given = list(zip(*map(astuple, rows), strict=True))
-    for field, place, optional, exact in _READ[table]:
+    columns = list(zip(*map(astuple, rows), strict=True))
+    for field, position, optional, exact in _READ[table]:
         name = field.name
-        values = [None] * len(rows) if place is None or not rows else list(given[place])
+        values = [None] * len(rows) if position is None or not rows else list(columns[position])
         missing = values.count(None) if optional else 0
         if exact is not None and missing < len(rows):
             values = exact(section, field, values)
@@ -238,40 +241,40 @@ def _columns(table: str, section: str, rows: Sequence[Any], implied: Mapping[str
     return filled
 
 
-def _refuse(section: str, place: int, field: Field, meant: str) -> NoReturn:
-    row = f"{section}[{place}]" if section in HISTORY else section
-    raise InputError(f"{row}.{field.name} is not {meant}.")
+def _refuse(section: str, row: int, field: Field, meant: str) -> NoReturn:
+    where = f"{section}[{row}]" if section in HISTORY else section
+    raise InputError(f"{where}.{field.name} is not {meant}.")
 
 
 def _hundredths(section: str, field: Field, values: list[Any]) -> list[int | None]:
     """Amounts in hundredths."""
-    try:  # nearly always all are given as numbers; a double has one amount nearest to it, and is that or is refused
-        found = [round(value * 100) for value in values]
-        if [each / 100 for each in found] == values and (
-            not found or (max(found) < _WHOLE_DOUBLES and min(found) >= _least(field))
+    try:  # nearly always all are numbers; a double is the amount nearest to it, or it is refused
+        hundredths = [round(value * 100) for value in values]
+        if [each / 100 for each in hundredths] == values and (
+            not hundredths or (max(hundredths) < _WHOLE_DOUBLES and min(hundredths) >= _least(field))
         ):
-            return found
+            return hundredths
     except (TypeError, OverflowError, ValueError):
         pass
-    return [None if value is None else _amount(section, place, field, value) for place, value in enumerate(values)]
+    return [None if value is None else _amount(section, row, field, value) for row, value in enumerate(values)]
 
 
-def _amount(section: str, place: int, field: Field, value: float | str) -> int:
+def _amount(section: str, row: int, field: Field, value: float | str) -> int:
     """One amount in hundredths."""
     meant = "an amount with two decimals within the bounds of the contract"
     if isinstance(value, str):
         fits = re.fullmatch(_AMOUNT, value) is not None
         whole, _, cents = value.partition(".")
-        found = int(whole + cents.ljust(2, "0")) if fits else 0
+        hundredths = int(whole + cents.ljust(2, "0")) if fits else 0
     elif isinstance(value, int):
         fits = abs(value) < 10**_DIGITS
-        found = value * 100
+        hundredths = value * 100
     else:
-        found = round(value * 100) if abs(value) < _WHOLE_DOUBLES else 0
-        fits = found / 100 == value and abs(found) < _WHOLE_DOUBLES
-    if not fits or found < _least(field):
-        _refuse(section, place, field, meant)
-    return found
+        hundredths = round(value * 100) if abs(value) < _WHOLE_DOUBLES else 0
+        fits = hundredths / 100 == value and abs(hundredths) < _WHOLE_DOUBLES
+    if not fits or hundredths < _least(field):
+        _refuse(section, row, field, meant)
+    return hundredths
 
 
 def _least(field: Field) -> int:
@@ -281,24 +284,24 @@ def _least(field: Field) -> int:
 
 def _moments(section: str, field: Field, values: list[datetime.datetime | None]) -> list[int | None]:
     """Times in microseconds since 1970."""
-    found = all_microseconds(values)
-    _check_span(section, field, found, _FIRST_DAY * DAY_US, _END_DAY * DAY_US, "a time")
-    return found
+    moments = all_microseconds(values)
+    _check_span(section, field, moments, _FIRST_DAY * DAY_US, _END_DAY * DAY_US, "a time")
+    return moments
 
 
 def _days(section: str, field: Field, values: list[datetime.date | None]) -> list[int | None]:
     """Days as numbers since 1970."""
-    found = [None if value is None else value.toordinal() - _EPOCH_DAY for value in values]
-    _check_span(section, field, found, _FIRST_DAY, _END_DAY, "a day")
-    return found
+    days = [None if value is None else value.toordinal() - _EPOCH_DAY for value in values]
+    _check_span(section, field, days, _FIRST_DAY, _END_DAY, "a day")
+    return days
 
 
-def _check_span(section: str, field: Field, found: list[int | None], first: int, end: int, what: str) -> None:
-    """Refuse a moment outside the years that have a meaning here; some of them is known."""
-    known = [each for each in found if each is not None]
+def _check_span(section: str, field: Field, values: list[int | None], first: int, end: int, what: str) -> None:
+    """Refuse a value outside the years that have a meaning here; at least one value is not None."""
+    known = [each for each in values if each is not None]
     if min(known) < first or max(known) >= end:
-        place = next(place for place, each in enumerate(found) if each is not None and not first <= each < end)
-        _refuse(section, place, field, f"{what} from {FIRST_YEAR} to {LAST_YEAR}")
+        row = next(row for row, each in enumerate(values) if each is not None and not first <= each < end)
+        _refuse(section, row, field, f"{what} from {FIRST_YEAR} to {LAST_YEAR}")
 
 
 _EXACT: dict[pa.DataType, Callable[[str, Field, list[Any]], list[Any]]] = {
@@ -306,20 +309,20 @@ _EXACT: dict[pa.DataType, Callable[[str, Field, list[Any]], list[Any]]] = {
     TIME: _moments,
     DAY: _days,
 }
-# Of each table, its columns with their place in a row of the document, whether that may be empty, and what makes them
-# exact.
+# The columns of each table: their position in a row of the document, whether they may be empty, and the function that
+# makes them exact.
 _READ = {
     name: [
         (
             field,
-            places.index(field.name) if field.name in places else None,
+            names.index(field.name) if field.name in names else None,
             not field.required or field.name in (*_IMPLIED[name], *_NOT_GIVEN),
             _EXACT.get(field.type),
         )
         for field in table.fields
     ]
     for name, table in TABLES.items()
-    for places in [[field.name for field in _fields(name)]]
+    for names in [[field.name for field in _fields(name)]]
 }
 
 
@@ -347,7 +350,7 @@ def _check_keys(section: str, columns: Mapping[str, list[Any]]) -> None:
     if len(set(given)) == len(given):
         return
     seen = set()
-    for place, value in enumerate(columns[name]):
+    for row, value in enumerate(columns[name]):
         if value is not None and value in seen:
-            raise InputError(f"{section}[{place}] is there twice (by {name}); give it once.")
+            raise InputError(f"{section}[{row}] is there twice (by {name}); give it once.")
         seen.add(value)

@@ -3,8 +3,8 @@
 Source: kserve/open-inference-protocol, ``inference_rest.md`` and ``open_inference_rest.yaml``. Inputs are one tensor a
 feature, shape [n] or [n, 1]; where all features are numbers, also one tensor of shape [n, features] in the order of
 the metadata. JSON has no NaN: ``null`` means missing. Data may be flat or nested, row by row. Inputs may also come
-as bytes behind the JSON (the binary extension, which Triton's client uses unless told otherwise; there NaN means
-missing); outputs are always JSON.
+as bytes behind the JSON (the binary extension, which Triton's client uses by default; there NaN means missing); outputs
+are always JSON.
 """
 
 import math
@@ -160,7 +160,7 @@ def read_request(body: bytes, head: int = 0) -> InferenceRequest:
     request = decoded(body[:head] if head else body, _REQUEST, "The request")
     asked: set[str] = set()
     for output in request.outputs or ():
-        if output.name in asked:  # each would be told as often, and an answer be many times its request
+        if output.name in asked:  # else an answer could be many times as long as its request
             raise InputError(f"The output '{output.name}' is asked for twice.")
         asked.add(output.name)
         if output.name not in (PROBABILITY, POINTS, EXPLANATION):
@@ -173,19 +173,19 @@ def read_request(body: bytes, head: int = 0) -> InferenceRequest:
 
 
 def _with_content(inputs: list[Tensor], behind: bytes) -> Iterator[Tensor]:
-    """The inputs, those without data with the bytes that are theirs, in order."""
-    place = 0
+    """The inputs in order; those without data get their bytes from ``behind``, the rest of the body."""
+    start = 0
     for tensor in inputs:
         size = (tensor.parameters or {}).get("binary_data_size")
         if tensor.data is not UNSET or size is None:
             yield tensor
             continue
-        if not isinstance(size, int) or not 0 <= size <= len(behind) - place:
+        if not isinstance(size, int) or not 0 <= size <= len(behind) - start:
             raise InputError(f"The input '{tensor.name}' says that it has {size} bytes, which are not there.")
-        yield BinaryTensor(tensor.name, tensor.shape, tensor.datatype, content=behind[place : place + size])
-        place += size
-    if place != len(behind):
-        raise InputError(f"There are {len(behind) - place} bytes behind the request that no input names.")
+        yield BinaryTensor(tensor.name, tensor.shape, tensor.datatype, content=behind[start : start + size])
+        start += size
+    if start != len(behind):
+        raise InputError(f"There are {len(behind) - start} bytes behind the request that no input names.")
 
 
 def wanted(request: InferenceRequest) -> list[str]:
@@ -194,7 +194,7 @@ def wanted(request: InferenceRequest) -> list[str]:
 
 
 class Inputs(dict[str, Feature]):
-    """A model's features by name, in order, with what need not be found out again for each request.
+    """A model's features by name, in order, with what each request would else look up again.
 
     Args:
         features: The features.
@@ -202,12 +202,12 @@ class Inputs(dict[str, Feature]):
 
     def __init__(self, features: Sequence[Feature]) -> None:
         super().__init__({feature.name: feature for feature in features})
-        self.places = {feature.name: place for place, feature in enumerate(features)}
+        self.positions = {feature.name: position for position, feature in enumerate(features)}
         self.category = next((feature.name for feature in features if feature.type == "category"), None)
 
 
 def feature_columns(request: InferenceRequest, features: Inputs) -> tuple[Columns, int]:
-    """The request's rows, by column.
+    """The rows of an inference request, by column.
 
     Args:
         request: The request.
@@ -265,7 +265,7 @@ def _from_matrix(tensor: Tensor, features: Inputs) -> tuple[Columns, int]:
         )
     if rows < 1:
         raise InputError("The request has no rows.")
-    return MatrixColumns(features.places, _array(tensor).reshape(rows, width)), rows
+    return MatrixColumns(features.positions, _array(tensor).reshape(rows, width)), rows
 
 
 def _array(tensor: Tensor) -> np.ndarray[Any, np.dtype[Any]]:
@@ -296,17 +296,17 @@ def _array(tensor: Tensor) -> np.ndarray[Any, np.dtype[Any]]:
 
 
 def _from_bytes(tensor: BinaryTensor) -> np.ndarray[Any, np.dtype[Any]]:
-    """The same from bytes; text has its length before it, as four bytes."""
+    """A tensor's values from its bytes; four bytes with its length stand before each text."""
     count = math.prod(tensor.shape)
     if tensor.datatype == "BYTES":
         texts: list[str] = []
-        place = 0
+        start = 0
         try:
-            while place < len(tensor.content):
-                (size,) = struct.unpack_from("<I", tensor.content, place)
-                place += 4 + size
-                texts.append(tensor.content[place - size : place].decode())
-            if place > len(tensor.content):
+            while start < len(tensor.content):
+                (size,) = struct.unpack_from("<I", tensor.content, start)
+                start += 4 + size
+                texts.append(tensor.content[start - size : start].decode())
+            if start > len(tensor.content):
                 raise struct.error
         except (struct.error, UnicodeDecodeError) as error:
             raise InputError(f"The bytes of '{tensor.name}' are not texts in UTF-8, each with its length.") from error
@@ -320,6 +320,6 @@ def _from_bytes(tensor: BinaryTensor) -> np.ndarray[Any, np.dtype[Any]]:
     return array
 
 
-def _check_count(tensor: Tensor, found: int, expected: int, of_what: str) -> None:
-    if found != expected:
-        raise InputError(f"The input '{tensor.name}' has shape {tensor.shape}, but its data hold {found} {of_what}.")
+def _check_count(tensor: Tensor, count: int, expected: int, unit: str) -> None:
+    if count != expected:
+        raise InputError(f"The input '{tensor.name}' has shape {tensor.shape}, but its data hold {count} {unit}.")

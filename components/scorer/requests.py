@@ -1,4 +1,4 @@
-"""A request as the routes see it: what is asked, and who asks."""
+"""A request as the handlers see it, and its actor."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -38,7 +38,7 @@ class Request(Struct, frozen=True):
         id: Id of the request, for the log.
         actor: Who asks.
         head: Bytes of JSON that the body begins with, where tensors follow them; 0 where it is all JSON.
-        decision: Id of the decision that its answer will be.
+        decision: Id of the decision in its answer; in a batch, of the first one.
         at: When it arrived, microseconds since 1970 in UTC.
     """
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -110,10 +111,16 @@ def make_scorer() -> Callable[[int], Scorer]:
     return xgboost_scorer
 
 
+@cache
+def _key_pair() -> tuple[str, str]:
+    """One pair for all folders that take these fixtures: the store that they share keeps the first manifest."""
+    return new_key_pair()
+
+
 @pytest.fixture(scope="session")
 def keys() -> tuple[str, str]:
     """Private and public key."""
-    return new_key_pair()
+    return _key_pair()
 
 
 def put_model(store: Store, scorer: Scorer, signing_key: str, folder: Path, person_decides: bool = True) -> str:

@@ -36,7 +36,7 @@ class Scorer:
         for line in self.process.stdout:
             self.lines.append(json.loads(line))
 
-    def wait(self, event: str, seconds: float = 30, **facts: object) -> dict[str, Any]:
+    def wait(self, event: str, seconds: float = 120, **facts: object) -> dict[str, Any]:
         """The first line of the log with that event and those facts."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -82,7 +82,7 @@ def start(
 
 
 def _wait_until_it_listens(port: int) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=5).close()

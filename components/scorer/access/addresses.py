@@ -1,4 +1,4 @@
-"""Where a request comes from."""
+"""The address of the client that sends a request."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ def address_of(client: str, forwarded: Sequence[str], proxies: Sequence[Network]
 
     Args:
         client: The other end of the connection, address and port.
-        forwarded: The ``x-forwarded-for`` headers in their order. A proxy adds what it sees at the end; what stands
-            before that anybody may have written.
+        forwarded: The ``x-forwarded-for`` headers in their order. A proxy adds what it sees at the end; anybody may
+            have written what stands before that.
         proxies: Networks of proxies that are believed.
 
     Returns:
@@ -28,16 +28,16 @@ def address_of(client: str, forwarded: Sequence[str], proxies: Sequence[Network]
 
 
 def network_of(address: str) -> str:
-    """The network of an address, /24 or /48: as much of it as may be logged, since the whole can be a person's."""
-    found = _address(address)
-    if found is None:
+    """The network of an address, /24 or /48; the log may hold no more, since a whole address can be a person's."""
+    parsed = _address(address)
+    if parsed is None:
         return ""
-    return str(ipaddress.ip_network((found, 24 if found.version == 4 else 48), strict=False))
+    return str(ipaddress.ip_network((parsed, 24 if parsed.version == 4 else 48), strict=False))
 
 
 def _address(text: str) -> _Address | None:
     try:
-        found = ipaddress.ip_address(text)
+        parsed = ipaddress.ip_address(text)
     except ValueError:
         return None
-    return found.ipv4_mapped or found if isinstance(found, ipaddress.IPv6Address) else found
+    return parsed.ipv4_mapped or parsed if isinstance(parsed, ipaddress.IPv6Address) else parsed

@@ -41,7 +41,7 @@ _KEYS = msgspec.json.Decoder(list[ApiKey])
 
 
 def new_key(name: str, roles: list[Role]) -> tuple[str, ApiKey]:
-    """A new key, to be shown once, and what the file holds of it."""
+    """A new key, which is shown once, and its entry for the file."""
     key = f"quipu_{secrets.token_urlsafe(32)}"
     return key, ApiKey(name, hashlib.sha256(key.encode()).hexdigest(), roles)
 
@@ -62,7 +62,7 @@ def read_keys(path: Path) -> list[ApiKey]:
 
 
 def add_key(path: Path, key: ApiKey) -> None:
-    """Add a key to a file, which is made where it is missing, readable by its owner only.
+    """Add a key to a file; a new file is readable by its owner only.
 
     Raises:
         InputError: As ``read_keys``, the name is taken, or the file cannot be written.

@@ -11,7 +11,7 @@ from jwt.exceptions import PyJWTError
 
 from components.credit.errors import InputError
 
-# Signatures that the verifier cannot make itself: neither 'none' nor HMAC, whose key would be a public one.
+# Only signatures that need a private key: neither 'none' nor HMAC, which anybody could make with the public key.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _MOST_BYTES = 1024 * 1024
 _LEAST_RSA_BITS = 2048
@@ -20,29 +20,36 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 KeySet = dict[str, PyJWK]
 
 
-def read_key_set(document: bytes, place: str) -> KeySet:
+class _Discovery(msgspec.Struct, frozen=True):
+    """The discovery document of OpenID Connect, as far as it is needed: the issuer, and the address of its keys."""
+
+    issuer: str
+    jwks_uri: str
+
+
+def read_key_set(document: bytes, source: str) -> KeySet:
     """The keys of a JWKS that may sign tokens, by key id.
 
     Args:
         document: JSON.
-        place: Where it comes from, for the message.
+        source: File or address that it comes from, for the message.
 
     Raises:
         InputError: It is not a JWKS, or holds no key that may sign.
     """
     try:
         entries = msgspec.json.decode(document, type=dict[str, Any])["keys"]
-        found = [_key(entry) for entry in entries]
+        candidates = [_key(entry) for entry in entries]
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{place} is not a set of keys (JWKS).") from error
-    keys = {key.key_id or "": key for key in found if key is not None}
+        raise InputError(f"{source} is not a set of keys (JWKS).") from error
+    keys = {key.key_id or "": key for key in candidates if key is not None}
     if not keys:
-        raise InputError(f"{place} holds no public key for {ALGORITHMS[0]} or another asymmetric signature.")
+        raise InputError(f"{source} holds no public key for {ALGORITHMS[0]} or another asymmetric signature.")
     return keys
 
 
 def _key(entry: dict[str, Any]) -> PyJWK | None:
-    """A key, or None where it is none that we may verify with: a secret, for encryption, too short, or unknown."""
+    """A key, or None for one that must not verify tokens: a secret, for encryption, too short, or of another kind."""
     if entry.get("use", "sig") != "sig" or entry.get("kty") not in ("RSA", "EC", "OKP"):
         return None
     try:
@@ -65,24 +72,22 @@ def fetch_key_set(issuer: str) -> KeySet:
     """The keys that an issuer publishes, by OpenID Connect discovery.
 
     Raises:
-        InputError: It cannot be asked over a way that nobody can listen to or change, is away, or answers something
-            else.
+        InputError: Its address is not https, it does not answer, or answers something else.
     """
-    place = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
+    url = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
     try:
-        found = msgspec.json.decode(_fetched(place), type=dict[str, Any])
-        told, keys_at = found["issuer"], str(found["jwks_uri"])
-    except (msgspec.DecodeError, KeyError) as error:
-        raise InputError(f"{place} is not a discovery document of OpenID Connect.") from error
-    if told != issuer:
-        raise InputError(f"{place} speaks of another issuer than QUIPU_AUTH_ISSUER; give that one, to the letter.")
-    return read_key_set(_fetched(keys_at), keys_at)
+        discovery = msgspec.json.decode(_fetched(url), type=_Discovery)
+    except msgspec.DecodeError as error:
+        raise InputError(f"{url} is not a discovery document of OpenID Connect.") from error
+    if discovery.issuer != issuer:
+        raise InputError(f"{url} speaks of another issuer than QUIPU_AUTH_ISSUER; give that one, to the letter.")
+    return read_key_set(_fetched(discovery.jwks_uri), discovery.jwks_uri)
 
 
 def _fetched(url: str) -> bytes:
     parts = urlsplit(url)
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
-        raise InputError(f"{url} is not https; keys that come by a way that others can change protect nothing.")
+        raise InputError(f"{url} is not https; keys that others can change on their way protect nothing.")
     try:
         response = urllib3.request(
             "GET", url, preload_content=False, redirect=False, retries=urllib3.Retry(2, redirect=0), timeout=5

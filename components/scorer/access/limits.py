@@ -1,9 +1,9 @@
-"""Limits on how often somebody may ask."""
+"""Limits on how often an actor may ask."""
 
 import time
 from collections.abc import Callable
 
-_MOST_NAMES = 10_000  # remembered at once; those that could ask at full rate again are forgotten first
+_MOST_NAMES = 10_000  # at once; full buckets are forgotten first
 
 
 class Buckets:
@@ -20,12 +20,16 @@ class Buckets:
         self._empty_until: dict[str, float] = {}  # when each bucket would be empty, if it filled without a bound
 
     def wait(self, name: str) -> float:
-        """Seconds until a token is there; 0 if one is. None is taken."""
+        """Seconds until the bucket has a token, 0 if it has one; takes none."""
         start = self._empty_until.get(name)
         return 0.0 if start is None else max(0.0, start + 1 / self._rate - self._clock())
 
     def take(self, name: str) -> float:
-        """Take a token; seconds until there is one where there is none, and 0 where it was taken."""
+        """Take a token.
+
+        Returns:
+            0 where the bucket had one, else the seconds until it has.
+        """
         now = self._clock()
         start = max(self._empty_until.get(name, 0.0), now - self._burst / self._rate)
         if (short := start + 1 / self._rate - now) > 1e-9:

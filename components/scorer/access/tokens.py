@@ -1,4 +1,4 @@
-"""Who asks: bearer tokens of an identity provider (OIDC), and API keys.
+"""The actor of a request, by a bearer token of an identity provider (OIDC) or by an API key.
 
 A token is verified once; until it expires, or the keys change, its SHA-256 finds its actor again in about 1 µs. Keys
 are read beside the requests, never for one.
@@ -49,7 +49,7 @@ class Issuer:
 
 
 class TokenRefused(Exception):
-    """A token is not believed, or not looked at since too many failed; ``retry`` seconds are then to be waited."""
+    """A token is not believed; or, after too many that were not, none is verified for ``retry`` seconds."""
 
     def __init__(self, sentence: str, retry: float = 0.0) -> None:
         super().__init__(sentence)
@@ -57,7 +57,7 @@ class TokenRefused(Exception):
 
 
 class Tokens:
-    """What tokens are believed, and of whom.
+    """The tokens that are believed, and their actors.
 
     Args:
         key_file: File of API keys; None where there are none.
@@ -95,7 +95,7 @@ class Tokens:
             return known[0]
         token = _token(header)
         actor, expires = self._by_api_key(token), math.inf
-        if actor is None:  # a key is found at once; a signature costs what those who guess must not be given
+        if actor is None:  # a key costs one hash, but a signature much: nobody may guess many
             if wait := self._failures.wait(address):
                 raise TokenRefused("Too many tokens from your address were not believed; wait a while.", wait)
             try:
@@ -109,20 +109,21 @@ class Tokens:
         return actor
 
     async def keep_fresh(self) -> None:
-        """Read keys again where a file changed, and the issuer's now and then; what fails leaves the keys as they
-        are, and the log says so once.
+        """Read the keys of a file again once it changes, and the issuer's every ten minutes.
+
+        Where that fails the keys stay as they are, and the log says so once.
         """
-        told = ""
+        problem = ""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             try:
                 await self._refresh()
             except InputError as error:
-                if str(error) != told:
-                    told = str(error)
-                    log_event("keys_not_refreshed", reason=told)
+                if str(error) != problem:
+                    problem = str(error)
+                    log_event("keys_not_refreshed", reason=problem)
             else:
-                told = ""
+                problem = ""
 
     async def _refresh(self) -> None:
         stamps = self._file_stamps()
@@ -138,7 +139,7 @@ class Tokens:
             self._change(self._api_keys, await asyncio.to_thread(fetch_key_set, self._issuer.url))
 
     def _change(self, api_keys: list[ApiKey], key_set: KeySet) -> None:
-        """Believe these keys from now on, and forget whom others had signed for."""
+        """Believe these keys from now on, and forget the tokens that were verified with others."""
         if api_keys != self._api_keys or key_set.keys() != self._key_set.keys():
             log_event("keys_changed", api_keys=len(api_keys), public_keys=len(key_set))
         self._api_keys, self._key_set = api_keys, key_set
@@ -150,27 +151,27 @@ class Tokens:
         return read_key_file(self._issuer.key_file) if self._issuer.key_file else fetch_key_set(self._issuer.url)
 
     def _file_stamps(self) -> list[tuple[int, int, int]]:
-        """What changes when a file does; a mounted secret is replaced by another file."""
+        """Inode, time and size of each file, which change with it; Kubernetes replaces the file of a mounted secret."""
         paths = [self._key_file, self._issuer.key_file if self._issuer else None]
-        found = []
+        stamps = []
         for path in paths:
             try:
                 stat = path.stat() if path else None
             except OSError:
                 stat = None
-            found.append((stat.st_ino, stat.st_mtime_ns, stat.st_size) if stat else (0, 0, 0))
-        return found
+            stamps.append((stat.st_ino, stat.st_mtime_ns, stat.st_size) if stat else (0, 0, 0))
+        return stamps
 
     def _by_api_key(self, token: str) -> Actor | None:
         digest = hashlib.sha256(token.encode()).hexdigest()
-        found = None
-        for key in self._api_keys:  # all of them, and each in constant time: the time tells nothing of the keys
+        actor = None
+        for key in self._api_keys:  # all of them, each in constant time, so that the time says nothing about the keys
             if hmac.compare_digest(key.sha256, digest):
-                found = key.actor
-        return found
+                actor = key.actor
+        return actor
 
     def _by_token(self, token: str) -> tuple[Actor, float]:
-        """The actor of an issuer's token and when that ends (seconds since 1970)."""
+        """The actor of an issuer's token, and the time at which the token ends (seconds since 1970)."""
         if self._issuer is None:
             raise TokenRefused("The key is not known here.")
         try:
@@ -211,9 +212,9 @@ def _token(header: str) -> str:
 
 
 def _roles(claims: dict[str, Any], claim: str) -> frozenset[Role]:
-    """The roles that a token gives; words that are none of ours are another service's."""
-    found: Any = claims
+    """The roles that a token gives; other words in its claim are roles of other services."""
+    value: Any = claims
     for part in claim.split("."):
-        found = found.get(part) if isinstance(found, dict) else None
-    words = found.split() if isinstance(found, str) else found if isinstance(found, list) else []
+        value = value.get(part) if isinstance(value, dict) else None
+    words = value.split() if isinstance(value, str) else value if isinstance(value, list) else []
     return frozenset(role for role in ROLES if role in words)

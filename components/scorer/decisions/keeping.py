@@ -1,4 +1,4 @@
-"""What goes on beside the requests for the decision log: syncing the spool, watching its size, shipping it."""
+"""The tasks beside the requests that keep the decision log: sync the spool, watch its size, ship it."""
 
 import asyncio
 import sys
@@ -14,7 +14,7 @@ _ALERT_SHARE = 0.5
 
 
 async def keep_synced(spool: Spool) -> None:
-    """Have the spool's lines written to the disk itself several times a second, and tell how large it is."""
+    """Have the system write the spool's lines to the disk several times a second, and show its size as a metric."""
     alerted, measured = False, 0.0
     while True:
         await asyncio.sleep(SYNC_SECONDS)
@@ -36,19 +36,19 @@ async def keep_synced(spool: Spool) -> None:
 
 
 async def keep_shipping(spool: Spool) -> None:
-    """Ship what waits every few seconds: segments that were ended, and those that dead processes left.
+    """Ship the segments that have ended every few seconds, those of dead processes among them.
 
-    A store that is away is told once, and asked again.
+    Where the store is away the log says so once, and the next turn tries again.
     """
-    told = ""
+    logged = ""
     while True:
         try:
             problem = await _ship(spool)
         except OSError as error:  # no process can be started now, or the folder is gone
             problem = f"The spool {spool.folder} cannot be shipped: {error.strerror}."
-        if problem and problem != told:
+        if problem and problem != logged:
             log_event("spool_waits", reason=problem, bytes=spool.bytes)
-        told = problem
+        logged = problem
         await asyncio.sleep(_SHIP_SECONDS)
 
 
@@ -65,8 +65,11 @@ async def end_spool(spool: Spool) -> None:
 
 
 async def _ship(spool: Spool) -> str:
-    """Ship what may be shipped, in a process of its own with this one's environment; why it did not work, in one
-    sentence."""
+    """Ship the segments that are free, in a process of its own with this one's environment.
+
+    Returns:
+        Why it failed, in one sentence; empty where it did not.
+    """
     if not await asyncio.to_thread(waiting, spool.folder):
         return ""
     process = await asyncio.create_subprocess_exec(
@@ -79,7 +82,7 @@ async def _ship(spool: Spool) -> str:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        _, told = await process.communicate()
+        _, complaint = await process.communicate()
     except asyncio.CancelledError:
         if process.returncode is None:
             process.terminate()
@@ -87,4 +90,4 @@ async def _ship(spool: Spool) -> str:
         raise
     if process.returncode == 0:
         return ""
-    return told.decode(errors="replace").strip().rpartition("\n")[2] or "The shipping of the spool ended at once."
+    return complaint.decode(errors="replace").strip().rpartition("\n")[2] or "The shipping of the spool ended at once."

@@ -1,11 +1,11 @@
-"""What a person decided otherwise than the scorer proposed: who, what and why, kept for good in the audit bucket.
+"""Overrides: a person decides otherwise than the scorer proposed. The audit bucket keeps who, what and why for good.
 
 ```
-quipu-audit/overrides/<decision id>/<number>.json    written once, by whichever scorer is asked
+quipu-audit/overrides/<decision id>/<number>.json    written once, by any scorer
 ```
 
-The first record of a decision has the number 1; each later one names the one before it. The store is the only place
-that knows them, so a scorer may be restarted, and another one may be asked.
+The first record of a decision has the number 1; each later one names the one before it. Only the store holds them, so a
+scorer may restart, and any scorer may take the next one.
 """
 
 import io
@@ -30,7 +30,7 @@ _AHEAD_MS = 86_400_000  # by which another scorer's clock may be ahead
 
 
 class UnknownDecision(QuipuError):
-    """No scorer has made a decision of that id, as far as the spool and the store know."""
+    """Neither the spool nor the store has a decision of that id."""
 
 
 class OverrideRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,7 +92,7 @@ def record(asked: Override, store: Store, spool: Path) -> Override:
         StoreError: The store is away or refuses.
     """
     known = _ID.fullmatch(asked.decision_id) and milliseconds_of(asked.decision_id) <= asked.at // 1000 + _AHEAD_MS
-    if not known:  # an id holds its time; one of the far future has no day that could be looked through
+    if not known:  # an id holds its time; the log has no days of the far future
         raise UnknownDecision("This is not the id of a decision; give the one that the answer had.")
     prefix = f"overrides/{asked.decision_id}/"
     for _ in range(_TRIES):
@@ -112,7 +112,7 @@ def record(asked: Override, store: Store, spool: Path) -> Override:
 
 
 def _is_known(decision: str, store: Store, spool: Path) -> bool:
-    """Whether a decision waits in the spool or lies in the audit bucket; looked for in the order in which it moves."""
+    """Whether a decision is in the spool or in the audit bucket; it moves to the bucket, so the spool comes first."""
     line = f'"id":"{decision}"'.encode()
     return any(line in content for content in _spooled(spool)) or any(
         decision in _ids(store.read(AUDIT_BUCKET, key)) for key in keys_that_may_hold(milliseconds_of(decision), store)

@@ -1,9 +1,8 @@
-"""What the scorer keeps of each answer: the decision, as a line of the spool and as rows of the decision log.
+"""The decision in each answer, as a line of the spool and as rows of the decision log.
 
-The log holds no personal data: of what was asked only a hash, of an application's id too. The log's Parquet has one row
-for each row that was scored, with the columns of ``SCHEMA``; ``id`` and ``row`` name it, ``kind`` says whether somebody
-was told (``score``, ``infer``) or a challenger was only tried (``shadow``, with the id of the answer beside which it
-was).
+The log holds no personal data: only hashes of the body and of the application's id. Its Parquet has a row for each row
+that was scored, with the columns of ``shipping.SCHEMA``. ``id`` and ``row`` name it. ``kind`` is ``score`` or ``infer``
+for an answer that was sent, and ``shadow`` for a challenger's, which has the id of the champion's answer.
 """
 
 import hashlib
@@ -34,8 +33,8 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
         probability: Calibrated probability of bad, by row.
         points: Points, by row.
         reasons: Codes of the reasons, by row; empty where none were asked for.
-        band: Band; empty where it was not told.
-        proposal: What was proposed; empty where nothing was.
+        band: Band; empty for ready features.
+        proposal: ``approve`` or ``decline``; empty for ready features.
         rules: Codes of the hard rules that declined.
         person_decides: Whether a person must decide.
         latency_us: Microseconds from the request's arrival to the answer.
@@ -69,14 +68,14 @@ def new_id(at: int) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def following_id(first: str, place: int) -> str:
-    """Id of the answer at a place of a batch whose answer has the id ``first``."""
-    text = f"{int(first.replace('-', ''), 16) + place:032x}"
+def following_id(first: str, number: int) -> str:
+    """Id of the decision on application ``number``, from 0, of a batch whose request has the id ``first``."""
+    text = f"{int(first.replace('-', ''), 16) + number:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def milliseconds_of(decision: str) -> int:
-    """When a decision was made, by its id: milliseconds since 1970."""
+    """Time of a decision by its id, milliseconds since 1970."""
     return int(decision[:8] + decision[9:13], 16)
 
 
@@ -91,7 +90,7 @@ def sha256(content: bytes | msgspec.Raw) -> str:
 
 
 def lines(decisions: Iterable[Decision], latency_us: int) -> bytes:
-    """Decisions as lines of the spool (JSON), with how long they took."""
+    """Decisions as lines of the spool (JSON), with the microseconds that they took."""
     return b"".join(_ENCODER.encode(structs.replace(decision, latency_us=latency_us)) + b"\n" for decision in decisions)
 
 

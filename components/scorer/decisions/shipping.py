@@ -1,8 +1,8 @@
-"""``python -m components.scorer.decisions.shipping FOLDER``: what waits in a spool goes to the audit bucket as Parquet.
+"""``python -m components.scorer.decisions.shipping FOLDER`` ships a spool to the audit bucket, as Parquet.
 
-It is a process of its own, started by the scorer and soon gone, since making Parquet would hold up requests by
-milliseconds and takes memory. A segment that somebody still writes is locked and left alone. One that was shipped is
-removed afterwards; its key follows from its content, so that shipping it again after a crash changes nothing.
+The scorer starts it as a short process of its own, since making Parquet takes memory and would hold up requests by
+milliseconds. It leaves alone the segment that a scorer still writes, and so keeps locked. It removes a segment once the
+store has it; the key follows from the content, so that shipping a segment again after a crash changes nothing.
 
 ```
 quipu-audit/decisions/day=YYYY-MM-DD/<first>-<last>-<12 hex of the SHA-256 of its lines>.parquet
@@ -68,13 +68,13 @@ def ship(folder: Path, store: Store) -> int:
         with claimed(path) as free:
             if not free:
                 continue
-            lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last was never acknowledged
-            found = list(read_lines(lines))
-            kept = [decision for decision in found if decision is not None]
+            lines = path.read_bytes().split(b"\n")[:-1]  # no answer was sent for what follows the last end of a line
+            decisions = list(read_lines(lines))
+            kept = [decision for decision in decisions if decision is not None]
             if kept:
                 store.write_once(AUDIT_BUCKET, _key(kept, b"\n".join(lines)), parquet_of(kept))
-            if len(kept) < len(found):
-                damaged += len(found) - len(kept)
+            if len(kept) < len(decisions):
+                damaged += len(decisions) - len(kept)
                 path.rename(path.with_suffix(".damaged"))
             else:
                 path.unlink()
@@ -118,13 +118,13 @@ def keys_that_may_hold(milliseconds: int, store: Store) -> list[str]:
         StoreError: The store is away or refuses.
     """
     day = datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.UTC).date()
-    sought, found = f"{milliseconds:012x}", []
+    sought, keys = f"{milliseconds:012x}", []
     for each in (day - datetime.timedelta(days=1), day):  # a segment may have begun before midnight
         for key in store.keys(AUDIT_BUCKET, f"{_PREFIX}/day={each}/"):
             first, _, rest = key.rpartition("/")[2].partition("-")
             if first <= sought <= rest.partition("-")[0]:
-                found.append(key)
-    return found
+                keys.append(key)
+    return keys
 
 
 def main() -> None:

@@ -1,11 +1,12 @@
 """The spool: where decisions wait on the local disk until the audit bucket has them.
 
-A segment is a file of lines, one a decision, each copied into the mapped file before its answer is sent: what is there
-belongs to the system and outlives the process, and unlike a ``write`` it lets no other thread in between. The file has
-room made before it is used, so that a full disk is an error and not a crash; zeros after the last line are such room.
-The scorer that writes it holds a lock on it, which the system releases when the process ends, however it ends; whoever
-gets the lock may ship it (see ``components.scorer.decisions.shipping``). So ``kill -9`` loses no decision that anybody
-was told, and a loss of power at most those of the last ``SYNC_SECONDS``, after which they are on the disk itself.
+A segment is a file of lines, one a decision. A line is copied into the mapped file before its answer is sent: the
+mapped memory belongs to the system and outlives the process, and unlike a ``write`` a copy lets no other thread run in
+between. Room in the file is reserved before it is used, so that a full disk is an error and not a crash; zeros after
+the last line are such room. The scorer locks the segment that it writes, and the system releases the lock when the
+process ends, however it ends; whoever gets the lock may ship it (see ``components.scorer.decisions.shipping``). So
+``kill -9`` loses no decision whose answer was sent, and a loss of power at most those of the last ``SYNC_SECONDS``,
+after which they are on the disk itself.
 """
 
 import fcntl
@@ -48,11 +49,11 @@ class SpoolSettings(Struct, frozen=True):
 
 
 class SpoolError(QuipuError):
-    """A decision cannot be kept, and so is not made; the text says why."""
+    """The spool cannot keep a decision, so that its answer must not be sent; the text says why."""
 
 
 class Spool:
-    """Where a scorer appends its decisions.
+    """A scorer's own segment in a folder of segments.
 
     Args:
         folder: Folder; others may spool to it too.
@@ -98,8 +99,8 @@ class Spool:
             return self._problem()
 
     def sync(self) -> None:
-        """Have what was appended written to the disk itself, and end a segment that is old or large."""
-        with self._syncing:  # only who holds this closes a segment, so that none closes while it is synced
+        """Have the system write the appended lines to the disk, and end a segment that is old or large."""
+        with self._syncing:  # whoever closes a segment holds this, so that none closes during its sync
             with self._lock:
                 if self._segment is None:
                     self._broken = ""  # the next segment may fare better
@@ -119,13 +120,13 @@ class Spool:
                     segment.close()
 
     def measure(self) -> None:
-        """Count the bytes of all segments anew; others ship them, or spool beside."""
+        """Measure all segments again, since other processes ship them or write their own."""
         with self._syncing:  # so that the room of a segment is not given back meanwhile
             segment = self._segment
             self.bytes = spooled_bytes(self.folder) - (segment.room - segment.size if segment else 0)
 
     def close(self) -> None:
-        """End the segment, so that it can be shipped; what is appended afterwards begins another."""
+        """End the segment, so that it can be shipped; the next line begins another."""
         with self._syncing, self._lock:
             if self._segment is not None:
                 self._segment.close()
@@ -141,7 +142,7 @@ class Spool:
 
 
 class _Segment:
-    """The segment that is written.
+    """The segment that this scorer writes.
 
     Args:
         folder: Folder of the spool.
@@ -163,7 +164,7 @@ class _Segment:
             raise
         self.size, self.room = 0, _ROOM_BYTES
         fcntl.flock(self.file, fcntl.LOCK_EX)
-        hidden.rename(path)  # now that it is locked, so that nobody ships it while it is empty
+        hidden.rename(path)  # only now that it is locked, so that nobody ships it while it is empty
 
     def append(self, written: bytes) -> None:
         """Copy lines behind the others; OSError where there is no room for them."""
@@ -224,8 +225,8 @@ def _locked(file: int) -> bool:
 def spooled_bytes(folder: Path) -> int:
     """Bytes of all segments in a folder."""
     total = 0
-    with os.scandir(folder) as found:
-        for entry in found:
+    with os.scandir(folder) as entries:
+        for entry in entries:
             if entry.name.endswith(ENDING):
                 try:
                     total += entry.stat().st_size

@@ -8,10 +8,10 @@ from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[att
 from components.scorer.http.answers import Refused, busy, refusal
 from components.scorer.http.route import SHORT_BODY
 
-MOST_BYTES = 8 * 1024 * 1024  # of a body: some 20,000 rows of 40 features
-_MOST_LONG_BYTES = 8 * MOST_BYTES  # of all long bodies in memory, those that are still arriving among them
+_MOST_BYTES = 8 * 1024 * 1024  # of a body: some 20,000 rows of 40 features
+_MOST_LONG_BYTES = 8 * _MOST_BYTES  # of all long bodies in memory, those that are still arriving among them
 _LATE = 0.0  # marks a request that ``end_slow_bodies`` cancelled
-_TOO_LARGE = f"The body is over {MOST_BYTES} bytes; send fewer rows."
+_TOO_LARGE = f"The body is over {_MOST_BYTES} bytes; send fewer rows."
 _TOO_MANY = "The scorer has too many long requests at once; ask again in a moment."
 
 
@@ -34,7 +34,7 @@ class Bodies:
             Refused: It is too large or too slow, the client is gone, or other long bodies fill the memory.
         """
         length = scope.headers.get("content-length")
-        if length is not None and int(length) > MOST_BYTES:
+        if length is not None and int(length) > _MOST_BYTES:
             raise Refused(refusal(413, _TOO_LARGE))
         task = asyncio.current_task()
         assert task is not None
@@ -46,7 +46,7 @@ class Bodies:
             body = bytearray()
             async for chunk in protocol:
                 body += chunk
-                if len(body) > MOST_BYTES:
+                if len(body) > _MOST_BYTES:
                     raise Refused(refusal(413, _TOO_LARGE))
                 self._take_room(task, len(body))
             return bytes(body)

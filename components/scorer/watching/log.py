@@ -1,4 +1,4 @@
-"""The scorer's log: JSON lines on standard output, with a request's id and route, never what it asked or was told."""
+"""The scorer's log: JSON lines on standard output, with a request's id and route, never its body or its answer."""
 
 import sys
 import time

@@ -47,7 +47,7 @@ SHADOW_LEFT_OUT = Counter(
 
 @cache
 def _bound(route: str, status: int, version: str) -> tuple[Counter, Histogram]:
-    """The metrics of an answer; finding them by their labels costs twice as much as counting."""
+    """The metrics of an answer; their look-up by labels costs twice as much as the count."""
     return _REQUESTS.labels(route, str(status), version), _SECONDS.labels(route, version)
 
 
