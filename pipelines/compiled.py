@@ -1,5 +1,6 @@
 """The compiled specs that are committed, and the reference of the components: what comes from what."""
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -62,13 +63,18 @@ def compile_to(component: BaseComponent, path: Path) -> None:
 
 
 def main() -> None:
-    """Compile what is committed, or with an argument all of it into that folder, on the images of QUIPU_IMAGE_*."""
-    if len(sys.argv) > 1:
-        folder = Path(sys.argv[1])
+    """Compile what is committed; or, for a cluster, all of it into the folder of the argument, else build/compiled.
+
+    For a cluster is what an argument asks for, and what QUIPU_IMAGE_* or QUIPU_NODE_SELECTOR change: the committed
+    specs name the images and the nodes of nobody.
+    """
+    if len(sys.argv) > 1 or any(name.startswith(("QUIPU_IMAGE_", "QUIPU_NODE_SELECTOR")) for name in os.environ):
+        folder = Path(sys.argv[1]) if len(sys.argv) > 1 else _ROOT / "build" / "compiled"
         folder.mkdir(parents=True, exist_ok=True)
         for spec, source in SPECS.items():
             name = f"component-{spec.parent.name}.yaml" if spec.name == "component.yaml" else spec.name
             compile_to(source, folder / name)
+            print(folder / name)
         return
     for spec, source in SPECS.items():
         compile_to(source, spec)

@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from components.container import NOBODYS, image_variable
 from components.credit.errors import InputError
 from components.credit.progress import stage
 
@@ -63,7 +64,7 @@ def container_environment(folders: dict[Path, str], stages: Iterable[str]) -> di
     if not found:
         raise InputError("Neither podman nor docker is installed; install one, or run without --runner container.")
     for name in stages:
-        built_image(f"quipu/{name}:latest")
+        built_image(f"{NOBODYS}/{name}:latest")
     return {ENGINE: found, VOLUMES: json.dumps({str(folder.resolve()): mode for folder, mode in folders.items()})}
 
 
@@ -73,11 +74,10 @@ def built_image(image: str) -> str:
     Raises:
         InputError: It was not built.
     """
-    from components.container import image_variable  # kfp takes seconds to import, which a task's start can do without
-
-    if not image.startswith("quipu/"):
+    registry, _, named = image.partition("/")
+    if registry != NOBODYS:
         return image
-    name = image.removeprefix("quipu/").partition(":")[0]
+    name = named.partition(":")[0]
     if given := os.environ.get(image_variable(name)):
         return given
     built = json.loads(_BUILT.read_text(encoding="utf-8")) if _BUILT.is_file() else {}

@@ -27,7 +27,7 @@ def test_an_image_that_was_not_built_is_named_before_anything_runs(
     monkeypatch.setenv("ENGINE", "podman")
     monkeypatch.setattr(container, "_BUILT", tmp_path / "images.json")
     (tmp_path / "images.json").write_text(json.dumps({"ingest": {"reference": "localhost/quipu/ingest:1"}}))
-    assert built_image("quipu/ingest:latest") == "localhost/quipu/ingest:1"
+    assert built_image("quipu.invalid/ingest:latest") == "localhost/quipu/ingest:1"
     assert built_image("registry.example.org/quipu/ingest@sha256:12") == "registry.example.org/quipu/ingest@sha256:12"
     with pytest.raises(InputError, match="The image of the stage validate was not built; run 'make images' first"):
         container_environment({}, STAGES)

@@ -1,12 +1,14 @@
 """The direction of imports that the design fixes."""
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = {path.parent.name for path in (ROOT / "components").glob("*/component.py")} | {"score", "monitor"}
+STAGES = {path.parent.name for path in (ROOT / "components").glob("*/component.py")}
+SERVICES = {path.parent.name for path in (ROOT / "components").glob("*/__main__.py")}
 MODULES = sorted([*(ROOT / "components").rglob("*.py"), *(ROOT / "pipelines").rglob("*.py")])
 
 
@@ -41,12 +43,42 @@ def test_imports_go_one_way(path: Path) -> None:
     if in_components:
         assert "pipelines" not in top(names), "components never import pipelines"
         others = {name.split(".")[1] for name in names if name.startswith("components.") and name.count(".")}
-        assert not (others & STAGES) - {stage}, "stages never import each other"
+        others -= {stage, "credit"}
+        assert not others & (STAGES | SERVICES), (
+            "stages and services never import each other; credit/ is what they share"
+        )
+        assert not others - {"container"} or stage == "", f"{stage} imports {others}"
     if stage == "credit":
-        assert not {
-            name for name in names if name.startswith("components.") and not name.startswith("components.credit")
-        }
+        assert not others, "credit never imports a stage or a service"
     assert not top(names) & {"pickle", "cloudpickle", "joblib", "dill"}, "the pickle format is never loaded"
+
+
+def rooms(credit: Path) -> dict[str, set[str]]:
+    """Of each room of credit, the others that its modules import, also in the bodies of functions."""
+    arrows: dict[str, set[str]] = {}
+    for path in sorted(credit.rglob("*.py")):
+        room = path.relative_to(credit).with_suffix("").parts[0]
+        for name in imported(path):
+            parts = name.split(".")
+            if parts[:2] == ["components", "credit"] and len(parts) > 2 and parts[2] != room:
+                arrows.setdefault(room, set()).add(parts[2])
+    return arrows
+
+
+def test_the_rooms_of_credit_make_no_circle() -> None:
+    arrows = rooms(ROOT / "components" / "credit")
+    assert arrows["release"] >= {"book", "models"}
+    try:
+        order = list(TopologicalSorter(arrows).static_order())
+    except CycleError as error:
+        pytest.fail(f"components/credit runs in a circle: {' <- '.join(error.args[1])}")
+    assert order.index("book") < order.index("features") < order.index("release")
+
+
+def test_the_services_and_the_stages_are_those_that_the_design_names() -> None:
+    training = {"ingest", "validate", "feature", "train_sklearn", "train_xgboost", "evaluate", "deploy"}
+    assert training | {"score", "monitor"} == STAGES
+    assert {"scorer", "exporter"} == SERVICES
 
 
 def test_the_top_level_folders_are_the_agreed_ones() -> None:
