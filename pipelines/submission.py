@@ -6,6 +6,7 @@ at the same time, meets the run that is there already.
 
 import datetime
 import hashlib
+import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -62,6 +63,8 @@ def ordered(
 ) -> tuple[Path, dict[str, str]]:
     """The compiled pipeline and the parameters of an order; mapping and configuration go to the landing bucket.
 
+    The pipeline comes from the folder QUIPU_PIPELINES, which ``make compile`` fills for a cluster, else from here.
+
     Args:
         pipeline: Name of the pipeline's file, without its ending.
         source: Landing prefix of the lender's files; empty where the pipeline takes none.
@@ -74,7 +77,10 @@ def ordered(
         InputError: There is no such pipeline or mapping, or a parameter is not ``name=value``.
         StoreError: The landing bucket cannot be written.
     """
-    packages = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.yaml"))}
+    folder = Path(os.environ.get("QUIPU_PIPELINES") or Path(__file__).parent)
+    packages = {path.stem: path for path in sorted(folder.glob("*.yaml")) if not path.name.startswith("component-")}
+    if not packages:
+        raise InputError(f"QUIPU_PIPELINES names {folder}, where no compiled pipeline is; run 'make compile' for it.")
     if pipeline not in packages:
         raise InputError(
             f"There is no pipeline '{pipeline}'{nearest(pipeline, packages) or '; there are ' + ', '.join(packages)}"

@@ -18,7 +18,8 @@ import pytest
 from components.credit.book.store import Access, Store
 from components.credit.release.signing import new_key_pair
 from components.deploy.cluster import Cluster
-from images.build import build, content_tag
+from images.build import build
+from images.contents import content_tag
 from tests.e2e.kubectl import NAMESPACE, Kubectl, run, until
 from tests.e2e.models import Candidate, candidate
 
@@ -63,12 +64,12 @@ def engine() -> str:
 
 @pytest.fixture(scope="session")
 def built(engine: str) -> Callable[[str], str]:
-    """Gives a stage's image, or the scorer's, by its Dockerfile; one of the same content is not built twice."""
+    """Gives an image by its name; one of the same content is not built twice."""
     base = os.environ.get("BASE", "localhost/python:3.13-slim")
     authority = Path(os.environ.get("CA", "/etc/ssl/certs/ca-certificates.crt"))
 
     def reference(image: str) -> str:
-        named = f"localhost/quipu/{image}:{content_tag(image, base)}"
+        named = f"localhost/quipu/{image}:{content_tag(image, base, ROOT)}"
         if subprocess.run([engine, "image", "inspect", named], capture_output=True, check=False).returncode:
             build(image, engine, base, "", str(authority) if authority.is_file() else None)
         return named
@@ -80,11 +81,8 @@ def built(engine: str) -> Callable[[str], str]:
 def images(admin: Kubectl, engine: str, built: Callable[[str], str]) -> dict[str, str]:
     """The images that pods of the tests run, in the registry, as the nodes name them."""
     push = os.environ.get("QUIPU_E2E_PUSH", "127.0.0.1:5000")
-    base, minio = os.environ.get("BASE", "localhost/python:3.13-slim"), "localhost/quipu/minio:e2e"
-    command = [engine, "build", "--quiet", "--build-arg", f"BASE={base}", "--tag", minio]
-    run([*command, "--file", str(SCRIPTS.parent / "minio.Dockerfile"), str(HOME / "bin")], 300)
     images = {}
-    for reference in (minio, *map(built, ("scorer", "deploy", "exporter"))):
+    for reference in map(built, ("minio", "scorer", "deploy", "exporter")):
         name = reference.rpartition(":")[0].removeprefix("localhost/")
         # Tags by content: a node does not pull again what it has under a tag.
         tag = run([engine, "image", "inspect", "--format", "{{.Id}}", reference]).strip().removeprefix("sha256:")[:12]

@@ -10,7 +10,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from components.container import NOBODYS
 from components.scorer.access.addresses import address_of
+from images.contents import IMAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 OVERLAYS = sorted(path.name for path in (ROOT / "manifests" / "overlays").iterdir())
@@ -62,6 +64,14 @@ def test_tags_are_the_overlays(objects: list[dict[str, Any]]) -> None:
     assert not [image for image in images if ":" not in image.rpartition("/")[2]]
     base = "".join(path.read_text() for path in (ROOT / "manifests" / "base").rglob("*.yaml"))
     assert not [line for line in base.splitlines() if "image:" in line and ":" in line.partition("image:")[2]]
+
+
+def test_every_image_is_one_that_is_built_here_or_a_third_partys_by_digest(objects: list[dict[str, Any]]) -> None:
+    for image in [container["image"] for spec in pods(objects) for container in spec["containers"]]:
+        name = image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+        ours = f"quipu/{name}" in image and name in IMAGES
+        assert ours or "@sha256:" in image, f"'make images' does not build {image}"
+        assert not image.startswith(NOBODYS), f"the overlay does not say where {image} lies"
 
 
 def test_what_the_deploy_stage_changes_is_not_said(objects: list[dict[str, Any]]) -> None:

@@ -1,6 +1,7 @@
 """What the pods of each compiled pipeline get on a cluster."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+
+from components.credit.errors import InputError
+from pipelines.submission import ordered
 
 PIPELINES = sorted((Path(__file__).parents[2] / "pipelines").glob("*.yaml"))
 ACTING = ("ingest", "validate", "evaluate", "deploy", "promote")
@@ -79,3 +83,43 @@ def test_a_release_compiles_on_its_digests_and_for_the_nodes_that_it_names(tmp_p
         assert selectors == [{"pool": "credit"}] * len(platform)
         images = [one["container"]["image"] for one in spec["deploymentSpec"]["executors"].values()]
         assert (image in images) == ("exec-ingest" in platform)
+
+
+def test_what_is_compiled_for_a_registry_changes_nothing_that_is_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("components", "pipelines"):
+        shutil.copytree(PIPELINES[0].parents[1] / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    image = "registry.example.org/quipu/deploy@sha256:" + "ab" * 32
+    program = [sys.executable, "-m", "pipelines.compiled"]
+    given = os.environ | {"QUIPU_IMAGE_DEPLOY": image, "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run(program, env=given, cwd=tmp_path, check=True, capture_output=True)
+    assert {path: path.read_bytes() for path in before} == before
+    compiled = tmp_path / "build" / "compiled"
+    assert image in (compiled / "promotion.yaml").read_text()
+
+    order = ("promotion", "", "", None, None, ["training_run=r-1"])
+    committed, parameters = ordered(*order)
+    monkeypatch.setenv("QUIPU_PIPELINES", str(compiled))
+    assert ordered(*order) == (compiled / "promotion.yaml", parameters), "the same order, and so the same run"
+    assert committed in PIPELINES
+    monkeypatch.setenv("QUIPU_PIPELINES", str(tmp_path / "components"))
+    with pytest.raises(InputError, match="where no compiled pipeline is; run 'make compile'"):
+        ordered(*order)
+
+
+def test_the_revision_of_the_code_does_not_follow_the_names_of_images(tmp_path: Path) -> None:
+    shutil.copytree(PIPELINES[0].parents[1] / "components", tmp_path / "components")
+    shutil.copytree(PIPELINES[0].parents[1] / "pipelines", tmp_path / "pipelines")
+
+    def revision() -> str:
+        program = "from pipelines.revision import code_revision; print(code_revision())"
+        return subprocess.check_output([sys.executable, "-c", program], cwd=tmp_path, text=True)
+
+    first, spec = revision(), tmp_path / "components" / "ingest" / "component.yaml"
+    spec.write_text(spec.read_text().replace("quipu.invalid", "registry.example.org"))
+    assert revision() == first
+    module = tmp_path / "components" / "ingest" / "rows.py"
+    module.write_text(module.read_text() + "# more\n")
+    assert revision() != first
