@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 # Packages of Quipu that images run: import name, and the folder below the project in which it lies.
-PACKAGES = {"components": "."}
+PACKAGES = {"components": ".", "kfp_runs": "airflow/kfp_runs/src"}
 _OURS = frozenset(PACKAGES) | sys.stdlib_module_names
 _MODULE = re.compile(r"[a-z_]\w*(\.[a-z_]\w*)+")
 _GENERATED = ("component.yaml", "README.md")

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
-from images.closure import closure, data_beside, kernels, others
+from images.closure import PACKAGES, closure, data_beside, kernels, others
 from images.layers import dockerfile, layers, pins
 
 STAGES = ("ingest", "validate", "feature", "train-sklearn", "train-xgboost", "evaluate", "deploy", "score", "monitor")
@@ -17,7 +17,7 @@ PROGRAMS = {
     "minio": "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c",
     "mc": "github.com/minio/mc@v0.0.0-20250313080218-cf909e1063a9",
 }
-_AIRFLOW = ("constraints.txt", "requirements.in", "image.in", "provider", "dags")
+_AIRFLOW = ("constraints.txt", "requirements.in", "image.in", "kfp_runs", "provider", "dags")
 _RUN = ("install",)  # what a build runs
 
 
@@ -89,7 +89,10 @@ def lay_out(laid: dict[str, bytes], folder: Path) -> None:
 
 def _source(files: frozenset[Path], root: Path, folder: str) -> dict[str, bytes]:
     """Modules with the data beside them; with numba's locator and the project's name and version for those that ask."""
-    laid = _files(sorted(files | data_beside(files)), root, folder)
+    laid: dict[str, bytes] = {}
+    for name, place in PACKAGES.items():
+        inside = [file for file in files | data_beside(files) if file.is_relative_to(root / place / name)]
+        laid |= _files(inside, root / place, folder)
     if "numba" in others(files):
         laid[f"{folder}/kept_cache.py"] = root.joinpath("images", "kept_cache.py").read_bytes()
     if any("importlib.metadata" in path.read_text(encoding="utf-8") for path in files):
@@ -100,7 +103,7 @@ def _source(files: frozenset[Path], root: Path, folder: str) -> dict[str, bytes]
 
 
 def _files(places: Iterable[Path], root: Path, folder: str) -> dict[str, bytes]:
-    """Files, and all files of folders, under the paths that they have in the project."""
+    """Files, and all files of folders, under the paths that they have below a root, in a folder of the build's."""
     files = (file for place in places for file in (place.rglob("*") if place.is_dir() else [place]))
     return {
         Path(folder, file.relative_to(root)).as_posix(): file.read_bytes()

@@ -11,7 +11,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from components.container import NOBODYS
-from images.closure import closure, kernels, others
+from images.closure import PACKAGES, closure, kernels, others
 from images.contents import IMAGES, PROGRAMS, STAGES, content_tag, contents, lay_out, modules
 from images.layers import distributions, dockerfile, layers, pins
 
@@ -180,7 +180,7 @@ def test_the_source_of_an_image_imports_by_itself(image: str, tmp_path: Path) ->
     assert closure(laid, source) == laid
     for path in laid:
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("components"):
+            if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] in PACKAGES:
                 place = source / str(node.module).replace(".", "/")
                 assert place.is_dir() or place.with_suffix(".py").is_file(), f"{path}: {node.module}"
 
