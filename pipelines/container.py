@@ -119,10 +119,11 @@ def main() -> int:
 
 
 def _told(task: str) -> bool:
-    """Whether a stage has told the reason of its failure."""
+    """Whether a task has given the reason of its failure; ``feature-for-model`` speaks as the stage ``feature``."""
     events = Path(os.environ["QUIPU_PROGRESS_FILE"])
     lines = events.read_text(encoding="utf-8").splitlines() if events.exists() else []
-    return any((told := json.loads(line))["stage"] == task and told["state"] == "failed" for line in lines)
+    failed = [event["stage"] for event in map(json.loads, lines) if event["state"] == "failed"]
+    return any(task.startswith(stage) for stage in failed)
 
 
 def _secrets(pod: dict[str, Any]) -> dict[str, str]:

@@ -1,6 +1,9 @@
 """What a run in containers needs of this machine, and what each container gets; the runs themselves are in e2e."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,3 +51,28 @@ def test_each_task_runs_in_its_own_image_and_asks_for_its_own_secrets(monkeypatc
         )
         assert ("QUIPU_SIGNING_KEY" in given) == (stage == "deploy")
         assert "QUIPU_SIGNING_KEY" in json.loads(places), "what is another's is taken away"
+
+
+@pytest.mark.parametrize(
+    ("says", "reasons"),
+    [
+        (
+            '{"stage": "feature", "state": "failed", "reason": "The table loans has no part 3."}',
+            ["The table loans has"],
+        ),
+        ('{"stage": "plan", "state": "failed", "reason": "No champion."}', ["No champion", "Its container ended with"]),
+        ("", ["Its container ended with exit code 7 before it could say why"]),
+    ],
+)
+def test_the_reason_of_a_failed_task_is_given_once(tmp_path: Path, says: str, reasons: list[str]) -> None:
+    engine, events = tmp_path / "podman", tmp_path / "progress.jsonl"
+    engine.write_text(f"#!/bin/sh\n[ -z '{says}' ] || echo '{says}' >> {events}\nexit 7\n")
+    engine.chmod(0o755)
+    given = {"QUIPU_CONTAINER_ENGINE": str(engine), "QUIPU_CONTAINER_VOLUMES": "{}", "QUIPU_PROGRESS_FILE": str(events)}
+    command = [sys.executable, "-m", "pipelines.container", "feature-for-model", "quipu/feature:1", "{}", "python3"]
+    ended = subprocess.run(command, cwd=ROOT, env=os.environ | given, capture_output=True, check=False)
+    assert ended.returncode != 0
+    failed = [event for event in map(json.loads, events.read_text().splitlines()) if event["state"] == "failed"]
+    assert len(failed) == len(reasons)
+    for event, reason in zip(failed, reasons, strict=True):
+        assert event["reason"].startswith(reason)
