@@ -77,7 +77,7 @@ def test_what_the_code_of_an_image_imports_is_installed_there(image: str) -> Non
             "from components.credit.features.onerow import compiler",
             "sqlglot",
         ),
-        ("exporter", "components/exporter/runs.py", "import httpx", "httpx"),
+        ("exporter", "components/exporter/runs.py", "import duckdb", "duckdb"),
     ],
 )
 def test_an_import_that_an_image_lacks_is_named(copy: Path, image: str, module: str, line: str, lacking: str) -> None:

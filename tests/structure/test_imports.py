@@ -75,6 +75,23 @@ def test_the_rooms_of_credit_make_no_circle() -> None:
     assert order.index("book") < order.index("features") < order.index("release")
 
 
+def test_one_package_reads_the_answers_of_kubeflow_pipelines() -> None:
+    package = ROOT / "airflow" / "kfp_runs" / "src" / "kfp_runs"
+    answering = {"pipelines/kubeflow_api.py"}  # the same API over this machine
+    starting = {"airflow/standalone.py"}  # asks only whether its own server is up
+    asking = set()
+    for folder in ("components", "pipelines", "airflow"):
+        for path in ROOT.joinpath(folder).rglob("*.py"):
+            if "/apis/v" in path.read_text(encoding="utf-8"):
+                asking.add(path)
+    named = {str(path.relative_to(ROOT)) for path in asking if not path.is_relative_to(package)}
+    assert named <= answering | starting, "Kubeflow Pipelines is asked by kfp_runs alone"
+    assert asking & set(package.rglob("*.py"))
+    for path in package.rglob("*.py"):
+        foreign = top(imported(path)) & {"airflow", "kfp", "components", "pipelines"}
+        assert not foreign, f"{path.name} imports {foreign}; it is installed beside Airflow and beside the pipelines"
+
+
 def test_the_services_and_the_stages_are_those_that_the_design_names() -> None:
     training = {"ingest", "validate", "feature", "train_sklearn", "train_xgboost", "evaluate", "deploy"}
     assert training | {"score", "monitor"} == STAGES
