@@ -116,15 +116,23 @@ class _Utf8(io.RawIOBase):
         return True
 
     def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
-        while not self._ready and not self._at_end:
-            chunk = self._raw.read(_BLOCK)
-            self._at_end = not chunk
-            text = self._decoded(chunk) + (self._last if self._at_end else "")
-            self._ready = memoryview(text.encode())
-        count = min(len(buffer), len(self._ready))
-        buffer[:count] = self._ready[:count]
-        self._ready = self._ready[count:]
-        return count
+        """Fill the buffer; fewer bytes come at the end alone.
+
+        pyarrow takes what one call gives as a block, and a row may lie in two blocks at most: a rest of a few bytes as
+        a block of its own would leave a row in three.
+        """
+        filled = 0
+        while filled < len(buffer) and (self._ready or not self._at_end):
+            if not self._ready:
+                chunk = self._raw.read(_BLOCK)
+                self._at_end = not chunk
+                text = self._decoded(chunk) + (self._last if self._at_end else "")
+                self._ready = memoryview(text.encode())
+            count = min(len(buffer) - filled, len(self._ready))
+            buffer[filled : filled + count] = self._ready[:count]
+            self._ready = self._ready[count:]
+            filled += count
+        return filled
 
     def _decoded(self, chunk: bytes) -> str:
         waiting = len(self._decoder.getstate()[0])

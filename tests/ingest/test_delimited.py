@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from components.credit.book.mapping import Layout
 from components.credit.errors import InputError
 from components.credit.progress import Progress
+from components.ingest import delimited
 from components.ingest.delimited import check_delimited, read_delimited
 
 PROGRESS = Progress("ingest")
@@ -53,6 +54,35 @@ def test_any_encoding(encoding: str) -> None:
 
 def test_blank_lines_and_windows_lines_and_no_last_line_end() -> None:
     assert [row["row"] for row in read(b"\r\n\r\na;b\r\n1;2\r\n\r\n3;4", ["a", "b"], delimiter=";")] == [1, 2]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "cp850", "utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("beyond", [-3, -2, -1, 0, 1, 2, 3])
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+def test_a_file_may_end_anywhere_near_the_end_of_a_block(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, beyond: int, blocks: int
+) -> None:
+    # A block is small here, so that every encoding and size takes a moment; the real size is in the test below.
+    monkeypatch.setattr(delimited, "_BLOCK", 1 << 16)
+    row, accent = "S%05d,a row of the usual length,z", "S%05d,producción con ñ,z"
+    width = len(f"{row % 0}\n".encode(encoding))
+    lines = [(accent if number == 1 else row) % number for number in range((blocks << 16) // width)]
+    # An accent stands across the end of the block, byte by byte, and the last row is as long as it takes.
+    missing = (blocks << 16) + beyond - len(("a,b,c\n" + "\n".join(lines) + "\n").encode(encoding))
+    lines.append(f"last,{'ñ' * max(1, missing // 4)}{'x' * (missing % 4)},z")
+    content = ("a,b,c\n" + "\n".join(lines) + "\n").encode(encoding)
+    assert [",".join(row) for row in values(content, ["a", "b", "c"], encoding=encoding)] == lines
+
+
+def test_large_files_with_few_accents_are_read() -> None:
+    row = "S%07d,10000000,03/01/2022,1500.50,Comercio,a row of the usual length\n"
+    text = "".join(row % number for number in range(9 * (1 << 20) // len(row % 0)))
+    content = ("a,b,c,d,e,f\n" + text.replace("Comercio", "Producción", 1)).encode("latin-1")
+    assert len(values(content, ["a"], encoding="latin-1")) == text.count("\n")
+    whole = ("a,b,c,d,e,f\n" + text + text).encode()
+    accent = (8 << 20) - 1
+    content = whole[:accent] + "ó".encode() + whole[accent + 2 :]
+    assert len(values(content, ["a"])) == whole.count(b"\n") - 1
 
 
 def test_a_file_without_a_header_takes_the_mappings() -> None:
