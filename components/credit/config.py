@@ -348,7 +348,8 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
 
     Args:
         seed: Seed of all that is drawn: folds, candidates, resamples.
-        partitions: Parts, by a hash of the borrower, into which the tables are cut for features and batch scoring.
+        partitions: Parts, by a hash of the borrower, into which ingest cuts the tables; the stages behind it work on
+            one after the other. None given, their number follows from the size of the tables.
         target: What a bad loan is.
         split: Which applications train and which test.
         limits: What stops a run.
@@ -362,7 +363,7 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     """
 
     seed: NotNegative = 20_240_731
-    partitions: Positive = 1
+    partitions: Positive | None = None
     target: Target = Target()
     split: Split = Split()
     limits: Limits = Limits()

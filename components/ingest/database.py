@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from components.credit.book.mapping import Layout, Source
 from components.credit.errors import InputError
 from components.credit.settings import secret
-from components.ingest.rows import Batch, Rows, check_columns, plain
+from components.ingest.rows import Batch, Rows, check_columns, plain, size_of_values
 
 
 def query_rows(name: str, source: Source, layout: Layout, needed: Sequence[str]) -> Rows:
@@ -35,11 +35,14 @@ def query_rows(name: str, source: Source, layout: Layout, needed: Sequence[str])
     with _cursor(place, source.connection) as cursor:
         cursor.execute(f"SELECT * FROM ({query}\n) AS source LIMIT 0")  # noqa: S608  the mapping's own query
         schema = cursor.fetch_record_batch().schema
+        cursor.execute(f"SELECT count(*) FROM ({query}\n) AS source")  # noqa: S608  the mapping's own query
+        (rows,) = cursor.fetchone() or (0,)
     check_columns(f"The query of {place}", schema.names, needed)
     for column in needed:
         plain(pa.nulls(0, schema.field(column).type), place, column)
     identity = hashlib.sha256(query.encode()).hexdigest()
-    return Rows(place, identity, partial(_read, place, source.connection, query, layout.decimal, needed))
+    size = size_of_values(int(rows), len(needed))
+    return Rows(place, identity, size, partial(_read, place, source.connection, query, layout.decimal, needed))
 
 
 def _read(place: str, connection: str, query: str, decimal: str, needed: Sequence[str]) -> Iterator[Batch]:

@@ -21,7 +21,7 @@ from components.credit.config import Config
 from components.credit.errors import InputError
 from components.credit.progress import Progress
 from components.ingest.conversion import Conversion, check_dates, conversion, convert, database
-from components.ingest.partitions import partition_files
+from components.ingest.partitions import partition_files, partitions_for
 from components.ingest.pseudonyms import partition_of, pseudonym_key
 from components.ingest.readers import landing, open_source
 from components.ingest.rows import Rows
@@ -72,13 +72,14 @@ def ingest(
         for name in mapping.sources:
             check_dates(connection, name, mapping.layout(name))
         pieces = _pieces(source, mapping, day, key, store, progress)
+        partitions = config.partitions or partitions_for(sum(piece.rows.size for piece in pieces))
         folder = Path(scratch) / "tables"
         counted: dict[str, int] = {}
         for name in TABLES:
             if name not in mapping.tables:
                 continue
             own = [piece for piece in pieces if piece.table == name]
-            counted[name] = _write_table(connection, name, own, folder, config.partitions, progress)
+            counted[name] = _write_table(connection, name, own, folder, partitions, progress)
             if not counted[name]:
                 raise InputError(
                     f"The files of table '{name}' hold no rows; deliver them, or declare it absent in the mapping."

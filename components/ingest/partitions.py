@@ -8,8 +8,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+# Bytes of text that a partition takes: some 25,000 borrowers with their history. The stages behind ingest work on one
+# partition at a time, and need less than 2 GB for one of this size.
+_PARTITION_BYTES = 256 << 20
 # Rows held back over all partitions until they are written as row groups: bounds memory whatever their number.
 _HELD_ROWS = 400_000
+
+
+def partitions_for(size: int) -> int:
+    """The number of partitions for sources of so many bytes as text."""
+    return max(1, -(-size // _PARTITION_BYTES))
 
 
 class PartitionFiles:

@@ -21,7 +21,7 @@ from components.credit.errors import InputError, StoreError, nearest
 from components.credit.progress import Progress
 from components.ingest.database import query_rows
 from components.ingest.delimited import Opener, check_delimited, read_delimited
-from components.ingest.rows import Batch, Rows, check_columns, plain
+from components.ingest.rows import Batch, Rows, check_columns, plain, size_of_values
 
 _BATCH_ROWS = 100_000
 
@@ -106,19 +106,20 @@ def _open_file(
         with landing.files.open_input_stream(full, compression=None) as opened:
             identity = _sha256(opened)
         if path.lower().endswith(".parquet"):
-            _check_parquet(path, full, landing, needed)
-            yield Rows(
-                path, identity, partial(_guarded, landing, path, partial(_read_parquet, path, full, landing, needed))
-            )
+            size = size_of_values(_check_parquet(path, full, landing, needed), len(needed))
+            read = partial(_read_parquet, path, full, landing, needed)
+            yield Rows(path, identity, size, partial(_guarded, landing, path, read))
             return
         members: dict[str, Opener] = {path: partial(landing.files.open_input_stream, full)}
+        sizes = {path: landing.files.get_file_info(full).size}
         if path.lower().endswith(".zip"):
-            members = _members(path, full, landing)
+            members, sizes = _members(path, full, landing)
         for member, opener in members.items():
             check_delimited(member, opener, layout, needed, progress)
             yield Rows(
                 member,
                 identity,
+                sizes[member],
                 partial(_guarded, landing, path, partial(read_delimited, member, opener, layout, needed)),
             )
 
@@ -128,19 +129,22 @@ def _guarded(landing: Landing, path: str, read: "partial[Iterator[Batch]]") -> I
         yield from read()
 
 
-def _members(path: str, full: str, landing: Landing) -> dict[str, Opener]:
-    """Files in a zip archive, by ``<archive>/<member>``."""
+def _members(path: str, full: str, landing: Landing) -> tuple[dict[str, Opener], dict[str, int]]:
+    """Files in a zip archive and their bytes, by ``<archive>/<member>``."""
     try:
         with landing.files.open_input_file(full) as opened, zipfile.ZipFile(opened) as archive:
-            names = sorted(info.filename for info in archive.infolist() if not info.is_dir())
+            sizes = {info.filename: info.file_size for info in archive.infolist() if not info.is_dir()}
             locked = any(info.flag_bits & 1 for info in archive.infolist())
     except zipfile.BadZipFile as error:
         raise InputError(f"{path} is not a zip archive; deliver it again.") from error
     if locked:
         raise InputError(f"{path} is locked with a password; deliver it without.")
-    if not names:
+    if not sizes:
         raise InputError(f"{path} holds no file; deliver it again.")
-    return {f"{path}/{name}": partial(_open_member, full, landing, name) for name in names}
+    openers: dict[str, Opener] = {
+        f"{path}/{name}": partial(_open_member, full, landing, name) for name in sorted(sizes)
+    }
+    return openers, {f"{path}/{name}": size for name, size in sizes.items()}
 
 
 def _open_member(full: str, landing: Landing, name: str) -> IO[bytes]:
@@ -148,15 +152,17 @@ def _open_member(full: str, landing: Landing, name: str) -> IO[bytes]:
     return archive.open(name)
 
 
-def _check_parquet(path: str, full: str, landing: Landing, needed: Sequence[str]) -> None:
+def _check_parquet(path: str, full: str, landing: Landing, needed: Sequence[str]) -> int:
+    """See that a Parquet file has the columns that are needed; gives its rows."""
     try:
-        with landing.files.open_input_file(full) as opened:
-            schema = pyarrow.parquet.read_schema(opened)
+        with landing.files.open_input_file(full) as opened, pyarrow.parquet.ParquetFile(opened) as file:
+            schema, rows = file.schema_arrow, file.metadata.num_rows
     except pa.ArrowInvalid as error:
         raise InputError(f"{path} is not a Parquet file, or is cut off; deliver it again.") from error
     check_columns(path, schema.names, needed)
     for column in needed:
         plain(pa.nulls(0, schema.field(column).type), path, column)
+    return int(rows)
 
 
 def _read_parquet(path: str, full: str, landing: Landing, needed: Sequence[str]) -> Iterator[Batch]:

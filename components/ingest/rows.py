@@ -7,6 +7,8 @@ import pyarrow as pa
 
 from components.credit.errors import InputError, nearest
 
+_VALUE_BYTES = 10
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -30,12 +32,19 @@ class Rows:
     Args:
         name: File below the data folder, or ``connection:source``: it becomes ``source_file``.
         identity: Hex SHA-256 of the file or of the query's text.
+        size: Bytes of the rows as text, about; of it follows the number of partitions.
         batches: Reads the rows; each call reads them anew.
     """
 
     name: str
     identity: str
+    size: int
     batches: Callable[[], Iterator[Batch]]
+
+
+def size_of_values(rows: int, columns: int) -> int:
+    """Bytes of the values of a source that is no text, about, as text."""
+    return rows * columns * _VALUE_BYTES
 
 
 def check_columns(place: str, present: Sequence[str], needed: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """Quarantine: the rows that break the contract, apart from the clean ones and each with all its reasons.
 
-A table is read once to find its broken rows and once to write each row to its place, partition by partition and batch
+A table is read once to find its broken rows and once to write each row to its dataset, partition by partition and batch
 by batch. Tables come in the contract's order, so that a row whose parent is in quarantine goes there too.
 """
 
@@ -28,6 +28,7 @@ from components.credit.progress import Progress
 from components.validate.rawtable import PLACE, RawTable, place
 from components.validate.relations import (
     DUPLICATE,
+    begin_table,
     broken_rows,
     database,
     note_broken,
@@ -94,18 +95,19 @@ def _find_broken(
     needed = _decided_about(mapping) if table.name == "applications" else set()
     checks = rules(table, raw_table.attributes, raw.as_of, mapping.time_zone, needed)
     parents = _parents(table, raw, mapping)
-    names = ["source_file", "source_row", *parents]
+    names = ["source_file", "source_row", *dict.fromkeys(["borrower_id", *parents])]
     schema = pa.schema([*PLACE, *(raw_table.schema.field(name) for name in names), _REASONS])
 
-    def judged() -> Iterator[pa.RecordBatch]:
-        for part in range(raw_table.parts):
-            for start, batch in raw_table.batches(part, raw_table.schema.names):
-                progress.report(f"checking {table.name}", rows=start)
-                reasons_of = _lists(broken(pl.DataFrame(batch), checks), batch.num_rows)
-                columns = [*place(part, start, batch.num_rows), *batch.select(names).columns, reasons_of]
-                yield pa.record_batch(columns, schema=schema)
+    def judged(part: int) -> Iterator[pa.RecordBatch]:
+        for start, batch in raw_table.batches(part, raw_table.schema.names):
+            progress.report(f"checking {table.name}", rows=start)
+            reasons_of = _lists(broken(pl.DataFrame(batch), checks), batch.num_rows)
+            columns = [*place(part, start, batch.num_rows), *batch.select(names).columns, reasons_of]
+            yield pa.record_batch(columns, schema=schema)
 
-    note_broken(db, pa.RecordBatchReader.from_batches(schema, judged()), parents)
+    begin_table(db)
+    for part in range(raw_table.parts):
+        note_broken(db, pa.RecordBatchReader.from_batches(schema, judged(part)), part, parents)
     note_duplicates(db, raw_table)
     targets = {target for name in raw.tables for target in _parents(TABLES[name], raw, mapping).values()}
     for column in sorted(target.partition(".")[2] for target in targets if target.startswith(f"{table.name}.")):

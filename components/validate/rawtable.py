@@ -1,6 +1,6 @@
 """A raw table as ingest left it in the store, read in order and in bounded memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -48,14 +48,20 @@ class RawTable:
             yield position, batch
             position += batch.num_rows
 
-    def placed(self, columns: list[str]) -> pa.RecordBatchReader:
-        """Columns of all rows with the ``PLACE`` of each, for a query."""
+    @property
+    def groups(self) -> list[list[int]]:
+        """The partitions in which rows of one key can lie together: each by itself where the borrower is of the key."""
+        every = list(range(self.parts))
+        return [[part] for part in every] if "borrower_id" in self.table.key else [every]
+
+    def placed(self, columns: list[str], parts: Iterable[int] | None = None) -> pa.RecordBatchReader:
+        """Columns of all rows, or of those of some partitions, with the ``PLACE`` of each, for a query."""
         schema = pa.schema([*PLACE, *(self.schema.field(name) for name in columns)])
         return pa.RecordBatchReader.from_batches(
             schema,
             (
                 pa.record_batch([*place(part, start, batch.num_rows), *batch.columns], schema=schema)
-                for part in range(self.parts)
+                for part in (range(self.parts) if parts is None else parts)
                 for start, batch in self.batches(part, columns)
             ),
         )

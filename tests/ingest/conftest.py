@@ -75,7 +75,7 @@ def ingested(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
         mapping: str | Mapping = LENDER,
         *,
         as_of: str = "2024-12-31",
-        partitions: int = 1,
+        partitions: int | None = 1,
         source: str = "",
     ) -> Landed:
         for name, content in files.items():

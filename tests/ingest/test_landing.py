@@ -19,6 +19,7 @@ from components.credit.book.store import DATA_BUCKET, LANDING_BUCKET, Store
 from components.credit.config import Config
 from components.credit.errors import InputError, QuipuError, StoreError
 from components.credit.progress import Progress
+from components.ingest import partitions
 from components.ingest.landing import ingest
 from pipelines.embedded import embedded_store
 from tests.ingest.conftest import HEADER, LENDER, Ingest
@@ -95,6 +96,30 @@ def test_a_partition_without_people_is_an_empty_file(ingested: Ingest) -> None:
     assert sorted(part.rows for part in parts)[:18] == [0] * 18
 
 
+@pytest.mark.parametrize("kind", ["csv", "zip", "parquet"])
+def test_the_number_of_partitions_follows_from_the_size_of_the_tables(
+    ingested: Ingest, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = HEADER + "".join(f"{n};{10_000_000 + n};01/02/2024;1500,00;B\n" for n in range(3000))
+    rows = [line.split(";") for line in content.splitlines()]
+    files: dict[str, bytes | str] = {"solicitudes.csv": content}
+    mapping = LENDER
+    if kind == "zip":
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("solicitudes.csv", content)
+        files, mapping = {"solicitudes.zip": packed.getvalue()}, LENDER.replace("solicitudes*.csv", "*.zip")
+    if kind == "parquet":
+        table = pa.table({name: [row[place] for row in rows[1:]] for place, name in enumerate(rows[0])})
+        written = pa.BufferOutputStream()
+        pyarrow.parquet.write_table(table, written)
+        files = {"solicitudes.parquet": written.getvalue().to_pybytes()}
+        mapping = LENDER.replace("solicitudes*.csv", "*.parquet")
+    monkeypatch.setattr(partitions, "_PARTITION_BYTES", 50_000)
+    parts = ingested(files, mapping, partitions=None).manifest.tables["applications"].parts
+    assert len(parts) == 3
+
+
 def test_zipped_and_compressed_files_and_parquet(ingested: Ingest) -> None:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
@@ -167,8 +192,8 @@ def test_repayments_take_the_borrower_of_their_loan(ingested: Ingest) -> None:
         "creditos.csv": "ID,DNI,FECHA,MONTO\n7,10117410,2024-01-01,10\n8,10117411,2024-01-01,10\n",
         "pagos.csv": "N,ID,VENCE,PAGO\n1,8,2024-02-01,2024-02-03\n2,7,2024-02-01,2024-02-03\n3,9,2024-02-01,\n",
     }
-    for partitions in (1, 3):
-        landed = ingested(files, CREDITS, partitions=partitions)
+    for count in (1, 3):
+        landed = ingested(files, CREDITS, partitions=count)
         assert landed.manifest.notes == {"rows": {"loans": 2, "repayments": 6, "applications": 2}}
         assert landed.tables["repayments"].num_rows == 6
         loans = dict(landed.tables["loans"].select(["loan_id", "borrower_id"]).to_pandas().itertuples(index=False))

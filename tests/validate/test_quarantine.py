@@ -68,7 +68,7 @@ def test_a_sound_portfolio_stays_whole(check: Check, read: Read, row: Make) -> N
         ("applications", {"decided_at": "2024-04-30"}, "decided_at: before event_time"),
         ("applications", {"decided_at": "2024-07-02"}, "decided_at: after the as-of day"),
         ("loans", {"borrower_id": "nobody"}, "borrower_id: no such borrower"),
-        ("repayments", {"loan_id": "none"}, "loan_id: no such loan"),
+        ("repayments", {"loan_id": "none"}, "loan_id: no such loan of this borrower"),
     ],
 )
 def test_a_broken_rule_is_named(reasons: Callable[..., list[str]], table: str, changes: Row, reason: str) -> None:
@@ -179,6 +179,23 @@ def test_duplicates_are_found_across_partitions(check: Check, read: Read, row: M
     checked = check(tables, partitions=4)
     assert read(checked.clean, "loans")[0]["borrower_id"] == "person0"
     assert checked.report["rows"]["loans"] == {"in": 8, "clean": 1, "quarantined": 7}
+
+
+@pytest.mark.parametrize("partitions", [1, 4])
+def test_a_payment_of_another_borrower_than_its_loans_is_told(
+    check: Check, read: Read, row: Make, partitions: int
+) -> None:
+    tables = {
+        "borrowers": [row("borrowers", borrower_id=name) for name in ("ana", "eva", "luz", "sol")],
+        "loans": [row("loans")],
+        "repayments": [row("repayments", repayment_id=name, borrower_id=name) for name in ("ana", "eva", "luz", "sol")],
+        "applications": [row("applications")],
+    }
+    checked = check(tables, partitions=partitions)
+    assert [each["borrower_id"] for each in read(checked.clean, "repayments")] == ["ana"]
+    assert {str(each["reasons"]) for each in read(checked.quarantine, "repayments")} == {
+        "['loan_id: no such loan of this borrower']"
+    }
 
 
 def test_children_of_a_quarantined_row_follow_it(check: Check, read: Read, row: Make) -> None:
