@@ -258,7 +258,7 @@ def rollback_command(by: ApprovedBy, target: Target = "local", run_folder: RunFo
     with _registry(run_folder) as (store, verify_key):
         cluster = Cluster() if target == KUBERNETES else None
         released = roll_back(by, code_revision(), verify_key, store, StageProgress("rollback"), cluster)
-    console.print(f"Model {released['version']} answers again, instead of {released['previous']}.")
+    console.print(f"Model {released.version} answers again, instead of {released.previous}.")
 
 
 @models_app.command("shadow")
@@ -294,14 +294,14 @@ def export_command(
     Example: quipu models export champion --as excel
     """
     from components.credit.models.export import ENDINGS, exported
-    from components.credit.release.policy import in_force, released_rules
+    from components.credit.release.policy import in_force
 
     if as_ not in ENDINGS:
         raise InputError(f"A scorecard is not exported as '{as_}'; give {', '.join(ENDINGS)}.")
     with _registry(run_folder) as (store, verify_key):
         version = _version(store, version)
         package, scorer = fetch(store, version, verify_key)
-    rules = in_force(released_rules(package.decision), datetime.date.fromisoformat(package.as_of))
+    rules = in_force(package.decision.rule.policy, datetime.date.fromisoformat(package.as_of))
     path = out or Path(f"scorecard-{version}.{ENDINGS[as_]}")
     path.write_bytes(exported(scorer, version, as_, rules))
     console.print(f"Model {version} written to {path}", soft_wrap=True)

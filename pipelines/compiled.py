@@ -1,10 +1,11 @@
-"""The compiled specs that are committed, and the reference of the components: what comes from what."""
+"""What is generated and committed: the compiled specs, the reference of the components, the schema of the decision."""
 
 import os
 import sys
 import warnings
 from pathlib import Path
 
+import msgspec
 from kfp import compiler
 from kfp.dsl.base_component import BaseComponent
 
@@ -48,11 +49,21 @@ SPECS: dict[Path, BaseComponent] = {
 
 
 REFERENCE = _ROOT / "components" / "README.md"
+DECISION_SCHEMA = _ROOT / "docs" / "reference" / "decision.schema.json"
 
 
 def reference_text() -> str:
     """Content of ``REFERENCE`` by the committed specs of the components."""
     return reference({path: component for path, component in SPECS.items() if path.name == "component.yaml"})
+
+
+def decision_schema() -> bytes:
+    """Content of ``DECISION_SCHEMA``: the JSON schema of ``decision.json``, for analysts and auditors."""
+    from components.evaluate.record import Evaluation  # with scikit-learn and XGBoost, which nothing else here needs
+
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    schema = msgspec.json.encode(dialect | msgspec.json.schema(Evaluation), order="sorted")
+    return msgspec.json.format(schema, indent=1) + b"\n"
 
 
 def compile_to(component: BaseComponent, path: Path) -> None:
@@ -80,6 +91,7 @@ def main() -> None:
         compile_to(source, spec)
         print(spec.relative_to(_ROOT))
     REFERENCE.write_text(reference_text(), encoding="utf-8")
+    DECISION_SCHEMA.write_bytes(decision_schema())
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from components.credit.book.mapping import Mapping, parse_mapping
 from components.credit.book.store import LANDING_BUCKET, Access, Store, read_manifest
 from components.credit.config import parse_config
 from components.credit.errors import InputError, QuipuError, nearest
+from components.credit.release.decision import read_decision
 from pipelines.container import SECRETS, container_environment
 from pipelines.display import Display
 from pipelines.embedded import store_at
@@ -227,15 +228,15 @@ def _drive(parameters: dict[str, str], out: Path, environment: dict[str, str], d
 
 
 def _summary(artifacts: Path, display: Display, out: Path, mapping: Mapping, as_of: datetime.date) -> dict[str, Any]:
-    decision = read_json(str(artifacts / "evaluate" / "decision"))
+    decision = read_decision(str(artifacts / "evaluate" / "decision"))
     release = read_json(str(artifacts / "deploy" / "release"))
     return {
         "lender": mapping.lender,
         "as_of": as_of.isoformat(),
         "code": code_revision(),
-        "champion": decision["champion"]["family"],
+        "champion": decision.champion.family,
         "version": release["version"],
-        "models": decision["models"],
+        "models": decision.models,
         "rows": read_json(str(artifacts / "validate" / "report"))["rows"],
         "stages": {name: {"seconds": round(stage.seconds, 3)} for name, stage in display.stages.items()},
         "warnings": [warning for stage in display.stages.values() for warning in stage.warnings],

@@ -268,6 +268,11 @@ def share(name: str, events: int, rows: int, confidence: float) -> dict[str, flo
     rows."""
     if not rows:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
+    return {**share_of_some(name, events, rows, confidence)}
+
+
+def share_of_some(name: str, events: int, rows: int, confidence: float) -> dict[str, float]:
+    """As ``share``, of one row or more."""
     low, high = wilson(events, rows, confidence)
     return {name: events / rows, f"{name}_low": float(low), f"{name}_high": float(high)}
 

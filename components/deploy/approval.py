@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from components.credit.book.store import AUDIT_BUCKET, MODEL_BUCKET, Store
-from components.credit.errors import GateStopped, InputError
+from components.credit.errors import GateStopped, InputError, ModelRefused
 from components.credit.release.registry import show
 
 
@@ -81,7 +81,15 @@ def record(store: Store, approval: Approval) -> None:
 
 def _read(store: Store, version: str) -> Given | None:
     found = store.read_pointer(MODEL_BUCKET, _key(version))
-    return msgspec.json.decode(found[0], type=Given) if found else None
+    if found is None:
+        return None
+    try:
+        return msgspec.json.decode(found[0], type=Given)
+    except msgspec.DecodeError as error:
+        raise ModelRefused(
+            f"s3://{MODEL_BUCKET}/{_key(version)} is not an approval ({error}); find out who wrote it, and approve the "
+            "model under another version."
+        ) from error
 
 
 def _key(version: str) -> str:

@@ -24,15 +24,16 @@ def deploy(
     """
     import os
 
-    from components.credit.book.documents import read_json, write_json
+    from components.credit.book.documents import write_json
     from components.credit.book.store import Store, access_from_environment
     from components.credit.progress import stage
+    from components.credit.release.decision import read_decision
     from components.deploy.release import release as release_model
 
     with stage("deploy") as progress:
         released = release_model(
             champion.path,
-            read_json(decision.path),
+            read_decision(decision.path),
             target,
             code,
             os.environ.get("QUIPU_RUN") or run,

@@ -12,7 +12,7 @@ from components.credit.progress import Progress
 from components.credit.release.registry import champion, fetch, manifest_of, promote, version_of_run
 from components.deploy.approval import Approval, record
 from components.deploy.cluster import Cluster
-from components.deploy.release import KUBERNETES, REGISTRY, TARGETS, check_target, released, strategy_of
+from components.deploy.release import KUBERNETES, REGISTRY, TARGETS, Release, check_target, released
 from components.deploy.rollout import roll_out
 
 
@@ -25,7 +25,7 @@ def promote_run(
     verify_key: str,
     store: Store,
     progress: Progress,
-) -> dict[str, str | None]:
+) -> Release:
     """Make the model that a training run registered the champion.
 
     Args:
@@ -65,7 +65,7 @@ def promote_version(
     progress: Progress,
     cluster: Cluster | None = None,
     training_run: str = "",
-) -> dict[str, str | None]:
+) -> Release:
     """Make a registered version the champion; arguments and errors as in ``promote_run``, and the cluster to roll it
     out on, if the scorer runs on one.
     """
@@ -78,13 +78,13 @@ def promote_version(
         previous = standing.version if standing else None
         record(store, Approval(version, previous, training_run, approved_by.strip(), as_of, code, now))
     if cluster:
-        roll_out(cluster, scorer, strategy_of(package.decision), standing, progress)
+        roll_out(cluster, scorer, package.decision.release.strategy, standing, progress)
     return released(package, promote(store, version, manifest_of(store, version)).previous)
 
 
 def roll_back(
     approved_by: str, code: str, verify_key: str, store: Store, progress: Progress, cluster: Cluster | None
-) -> dict[str, str | None]:
+) -> Release:
     """Let the champion before this one answer again; where it is still at hand on the cluster, that takes seconds.
 
     Args:

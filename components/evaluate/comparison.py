@@ -1,10 +1,8 @@
 """The comparison of the three models on the test sample: what the decision, the report and the metrics are made of."""
 
 import datetime
-import math
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -13,38 +11,46 @@ import pandas as pd
 from components.credit import drift, metrics
 from components.credit.book.manifest import Manifest
 from components.credit.book.store import Store
-from components.credit.config import Config
+from components.credit.config import Config, Policy, Rule
+from components.credit.dictionary import Feature
 from components.credit.errors import GateStopped
+from components.credit.features.notes import FeatureNotes, feature_notes
+from components.credit.metrics import Array, Difference
 from components.credit.models.binning import Columns
 from components.credit.models.scorer import WITH_REJECTS, Scorer
 from components.credit.progress import Progress
+from components.credit.release.decision import (
+    Bilingual,
+    ChosenModel,
+    Criteria,
+    CrossValidation,
+    Data,
+    FeatureShare,
+    Figures,
+    JudgedModel,
+    ReleaseTerms,
+    Samples,
+    ScoreShift,
+    TargetTerms,
+)
 from components.credit.release.policy import in_force
 from components.evaluate import money
-from components.evaluate.approvals import PASSES, approval_steps, passes, rule_rows
+from components.evaluate.approvals import PASSES, approval_steps, passes, rule_effects
 from components.evaluate.baselines import fit_baselines
-from components.evaluate.champion import SCORECARD, choose
-from components.evaluate.figures import (
-    APPROVAL_SHARES,
-    Curves,
-    Outcomes,
-    curves,
-    figures,
-    grade_rows,
-    resampled,
-    strategy_row,
-)
-from components.evaluate.groups import attribute_rows, fairness_rows, refuse_unfair, segment_rows
+from components.evaluate.champion import SCORECARD, Choice, choose
+from components.evaluate.figures import Curves, Outcomes, curves, figures, grades, resampled, strategies
+from components.evaluate.groups import fairness, segments
 from components.evaluate.inclusion import inclusion
+from components.evaluate.own_cards import own_cards
+from components.evaluate.record import ChallengerTest, Evaluation, JudgedSample, rounded
 from components.evaluate.rejects import inference
-from components.evaluate.resampling import adversarial, random_split, refuse_clock
+from components.evaluate.resampling import SplitTest, adversarial, random_split, refuse_clock
 from components.evaluate.scored import inputs_of_sample, score_sample
-from components.evaluate.stability import calibration_rows, input_rows
-from components.evaluate.study import studied
+from components.evaluate.stability import Stability, calibration_by_part, input_shifts
+from components.evaluate.study import study_of
 from components.evaluate.swaps import swap_sets
 
 _SHIFT_BINS = 10
-# What the decision repeats of each model's training report.
-_TRAINING = ("rows", "bads", "folds", "auc", "auc_sd", "tested")
 _FEATURES_SHOWN = 12
 # TreeSHAP of a deep forest takes tens of milliseconds a row.
 _EXPLAINED_ROWS = 100
@@ -62,7 +68,7 @@ class Comparison:
 
     Args:
         champion: The model that won.
-        decision: All figures, the champion and why, ready for JSON; floats are rounded to six decimals.
+        decision: All figures, the champion and why; floats are rounded to six decimals.
         headline: Figures of the champion.
         roc: Champion's false positive rates, true positive rates and thresholds; finite, at most 200 points.
         confusion: Champion's counts at its cut-off: rows good and bad, columns predicted good and bad.
@@ -72,13 +78,51 @@ class Comparison:
     """
 
     champion: Scorer
-    decision: dict[str, Any]
+    decision: Evaluation
     headline: dict[str, float]
     roc: tuple[list[float], list[float], list[float]]
     confusion: list[list[int]]
     scorers: dict[str, Scorer]
     curves: dict[str, Curves]
-    inclusion_curves: dict[str, tuple[metrics.Array, metrics.Array]]
+    inclusion_curves: dict[str, tuple[Array, Array]]
+
+
+@dataclass(frozen=True)
+class _Book:
+    """The scored samples.
+
+    Args:
+        day: As-of day.
+        rules: The hard rules whose columns the table has.
+        baselines: Names of the cards of parts of the data.
+        training: The training sample with each model's probability.
+        decided: The test sample, followed by the applications declined in its time, with ``passes_rules``.
+        test: The test sample alone.
+        learnt: The models' inputs on the training sample.
+        judged: The models' inputs on the test sample.
+        explained: The same, some rows of it.
+    """
+
+    day: datetime.date
+    rules: list[Rule]
+    baselines: list[str]
+    training: pd.DataFrame
+    decided: pd.DataFrame
+    test: pd.DataFrame
+    learnt: pd.DataFrame
+    judged: pd.DataFrame
+    explained: pd.DataFrame
+
+
+class _Judgement(NamedTuple):
+    """Each model on the test sample: outcomes, figures, curves; the tests of the challengers, and who won."""
+
+    seen: dict[str, Outcomes]
+    drawn: dict[str, dict[str, Array]]
+    figures: dict[str, Figures]
+    curves: dict[str, Curves]
+    tests: dict[str, Difference]
+    choice: Choice
 
 
 def compare(
@@ -101,32 +145,120 @@ def compare(
 
     Raises:
         GateStopped: The test sample lacks goods or bads.
-        InputError: The feature table lacks a column that a model needs.
+        InputError: The feature table lacks a column that a model needs, or a note.
         StoreError: The store is away.
     """
-    confidence = config.policy.confidence
+    policy, confidence = config.policy, config.policy.confidence
+    notes = feature_notes(features)
+    book = _score(features, notes, scorers, with_rejects, config, store, progress)
+    test, inputs = book.test, _inputs(scorers)
+    limit = config.limits.adversarial_auc
+    adversary = adversarial(book.learnt, book.judged, inputs, limit, confidence, config.seed)
+    clock = refuse_clock(adversary, config.limits)
+    progress.report("figures and intervals", rows=len(test), share=0.6)
+    judged = _judge(test, scorers, config)
+    name = judged.choice.champion
+    winner = scorers[name]
+    progress.report("segments, fairness, stability", rows=len(test), share=0.8)
+    importance = _importance(scorers, {str(column): values for column, values in book.explained.items()})
+    treatment = fairness(test, name, winner.cutoff, confidence, config.limits, config.seed)
+    progress.report("inclusion and money", rows=len(test), share=0.85)
+    included = inclusion(book.decided, book.baselines, name, policy.approval_share, confidence, config.seed)
+    approvals = approval_steps(test, name, winner.cutoff, confidence)
+    evaluation = Evaluation(
+        champion=ChosenModel(winner.family, winner.version()),
+        reason=Bilingual(judged.choice.en, judged.choice.es),
+        rule=_criteria(policy, book.rules),
+        release=ReleaseTerms(config.release.approval, config.release.strategy),
+        target=msgspec.convert(config.target, TargetTerms, from_attributes=True),
+        data=Data(features.sha256, features.as_of, features.code),
+        samples=Samples(notes.samples, notes.bads),
+        models=_judged_models(judged, scorers, book, importance, confidence),
+        approvals=approvals,
+        checks=notes.checks,
+        exclusions=notes.exclusions,
+        fairness=treatment,
+        history_starts=notes.history_starts,
+        inclusion=included.figures,
+        leakage=[*notes.leakage, *clock],
+        left_out=notes.left_out,
+        money=_profit(judged.seen[name], book, config),
+        own_cards=own_cards(scorers[SCORECARD]),
+        random_split=_random_split(notes, book, inputs, config),
+        rejects=inference(book.decided, scorers[SCORECARD], with_rejects, config),
+        rules=rule_effects(test, in_force(book.rules, book.day), name, winner.cutoff, confidence),
+        segments=segments(test, list(scorers), confidence),
+        split=_sample(notes, test),
+        stability=Stability(
+            adversary,
+            input_shifts(winner, book.judged, confidence),
+            calibration_by_part(test, name, confidence),
+        ),
+        strategy=strategies(judged.seen, policy.approval_share, confidence),
+        study=study_of(notes.study, confidence),
+        swaps=swap_sets(book.decided, name, winner.cutoff, confidence),
+        tests=_challenger_tests(judged, policy),
+    )
+    fpr, tpr, thresholds = judged.curves[name].roc
+    return Comparison(
+        champion=winner,
+        decision=rounded(evaluation),
+        headline={figure: float(getattr(judged.figures[name], figure)) for figure in _HEADLINE}
+        | {"approval_rate": approvals[-1].share or 0.0},
+        roc=(fpr.tolist(), tpr.tolist(), thresholds.tolist()),
+        confusion=judged.curves[name].confusion.tolist(),
+        scorers=scorers,
+        curves=judged.curves,
+        inclusion_curves=included.curves,
+    )
+
+
+def _score(
+    features: Manifest,
+    notes: FeatureNotes,
+    scorers: dict[str, Scorer],
+    with_rejects: Scorer | None,
+    config: Config,
+    store: Store,
+    progress: Progress,
+) -> _Book:
+    """Score both samples.
+
+    Raises:
+        GateStopped: The test sample lacks goods or bads.
+        InputError: The feature table lacks a column that a model needs.
+    """
     held = features.tables["features"].columns
     rules = [rule for rule in config.policy.rules if rule.column in held]
+    day = datetime.date.fromisoformat(features.as_of)
     training = score_sample(features, scorers, "train", store, progress)
     learnt = inputs_of_sample(features, scorers, "train", len(training), _BASELINE_ROWS, store)
     baselines = _baselines(scorers, learnt, config)
     beside = {*money.COLUMNS, *(rule.column for rule in rules)}
     beside_them = baselines | ({WITH_REJECTS: with_rejects} if with_rejects else {})
     decided = score_sample(features, scorers | beside_them, "test", store, progress, beside, declined=True)
-    day = datetime.date.fromisoformat(features.as_of)
     decided[PASSES] = passes(decided, in_force(rules, day))
     test = decided[decided["bad"] >= 0].reset_index(drop=True) if len(decided) else decided
-    _check_classes(test, features)
-    held_now = inputs_of_sample(features, scorers, "test", len(test), _BASELINE_ROWS, store)
-    inputs = list({each.name: each for scorer in scorers.values() for each in scorer.features}.values())
-    told_apart = adversarial(learnt, held_now, inputs, confidence, config.seed)
-    clock = refuse_clock(told_apart, config.limits)
+    _check_classes(test, notes)
+    return _Book(
+        day=day,
+        rules=rules,
+        baselines=list(baselines),
+        training=training,
+        decided=decided,
+        test=test,
+        learnt=learnt,
+        judged=inputs_of_sample(features, scorers, "test", len(test), _BASELINE_ROWS, store),
+        explained=inputs_of_sample(features, scorers, "test", len(test), _EXPLAINED_ROWS, store),
+    )
 
-    progress.report("figures and intervals", rows=len(test), share=0.6)
+
+def _judge(test: pd.DataFrame, scorers: dict[str, Scorer], config: Config) -> _Judgement:
+    """Each model's figures, the tests against the scorecard, and the choice of the champion."""
+    confidence = config.policy.confidence
     seen = {name: _outcomes(test, name, scorer) for name, scorer in scorers.items()}
     drawn = resampled(seen, config.seed)
-    models = {name: figures(outcomes, drawn[name], confidence, config.seed) for name, outcomes in seen.items()}
-    shown = {name: curves(outcomes, confidence) for name, outcomes in seen.items()}
+    found = {name: figures(outcomes, drawn[name], confidence, config.seed) for name, outcomes in seen.items()}
     tests = {
         name: metrics.delong_test(
             outcomes.bad, outcomes.probability, seen[SCORECARD].probability, confidence, outcomes.borrower
@@ -134,123 +266,108 @@ def compare(
         for name, outcomes in seen.items()
         if name != SCORECARD
     }
-    choice = choose({name: float(found["auc"]) for name, found in models.items()}, tests, len(test), config.policy)
-    champion = scorers[choice.champion]
+    return _Judgement(
+        seen=seen,
+        drawn=drawn,
+        figures=found,
+        curves={name: curves(outcomes, confidence) for name, outcomes in seen.items()},
+        tests=tests,
+        choice=choose({name: each.auc for name, each in found.items()}, tests, len(test), config.policy),
+    )
 
-    progress.report("segments, fairness, stability", rows=len(test), share=0.8)
-    explained = inputs_of_sample(features, scorers, "test", len(test), _EXPLAINED_ROWS, store)
-    importance = _importance(scorers, {str(name): column for name, column in explained.items()})
-    groups, left_out = fairness_rows(test, choice.champion, champion.cutoff, confidence)
-    refuse_unfair(groups, config.limits)
-    progress.report("inclusion and money", rows=len(test), share=0.85)
-    included = inclusion(
-        decided, list(baselines), choice.champion, config.policy.approval_share, confidence, config.seed
+
+def _criteria(policy: Policy, rules: list[Rule]) -> Criteria:
+    known = {rule.column for rule in rules}
+    return Criteria(
+        margin=policy.champion_margin,
+        confidence=policy.confidence,
+        approval_share=policy.approval_share,
+        person_decides=policy.person_decides,
+        policy=rules,
+        policy_without_column=[rule.code for rule in policy.rules if rule.column not in known],
     )
-    made = money.loans(test, config.money, day) if test[PASSES].any() else None
-    approvals = approval_steps(test, choice.champion, champion.cutoff, confidence)
-    decision = {
-        "champion": {"family": champion.family, "version": champion.version()},
-        "reason": {"en": choice.en, "es": choice.es},
-        "rule": {
-            "margin": config.policy.champion_margin,
-            "confidence": confidence,
-            "approval_share": config.policy.approval_share,
-            "person_decides": config.policy.person_decides,
-            "policy": [msgspec.to_builtins(rule) for rule in rules],
-            "policy_without_column": [rule.code for rule in config.policy.rules if rule.column not in held],
-        },
-        "release": {"approval": config.release.approval, "strategy": config.release.strategy},
-        "target": msgspec.to_builtins(config.target),
-        "data": {"features": features.sha256, "as_of": features.as_of, "code": features.code},
-        "random_split": random_split(learnt, held_now, inputs, config.scorecard, confidence, config.seed)
-        if _notes(features, "split").get("kind") == "out_of_time"
-        else [],
-        "split": {**_notes(features, "split"), "n": len(test), "bads": int(test["bad"].sum())},
-        "samples": {"rows": _notes(features, "samples"), "bads": _notes(features, "bads")},
-        "leakage": [*_listed(features, "leakage"), *clock],
-        "checks": _listed(features, "checks"),
-        "left_out": _notes(features, "left_out"),
-        "beginnings": _listed(features, "beginnings"),
-        "exclusions": _listed(features, "exclusions"),
-        "study": studied(features, confidence),
-        "models": {
-            name: {
-                **models[name],
-                "version": scorer.version(),
-                "psi": _shift(training, test, name, confidence),
-                "calibration": shown[name].calibration,
-                "grades": grade_rows(seen[name], scorer.band(seen[name].probability), confidence),
-                "features": importance[name],
-                "training": {key: scorer.training[key] for key in _TRAINING if key in scorer.training},
-            }
-            for name, scorer in scorers.items()
-        },
-        "tests": [
-            {
-                "challenger": name,
-                "difference": test_.value,
-                "low": test_.low,
-                "high": test_.high,
-                "p_value": test_.p_value,
-                **_bootstrap_interval(drawn[name]["auc"] - drawn[SCORECARD]["auc"], confidence),
-                "beats": test_.beats(config.policy.champion_margin, confidence),
-            }
-            for name, test_ in sorted(tests.items())
-        ],
-        "strategy": [
-            {"share": share, "models": {name: strategy_row(seen[name], share, confidence) for name in scorers}}
-            for share in sorted({*APPROVAL_SHARES, config.policy.approval_share})
-        ],
-        "segments": segment_rows(test, list(scorers), confidence),
-        "own_cards": scorers[SCORECARD].training.get("own_cards", []),
-        "inclusion": included.figures,
-        "money": made
-        and {
-            **money.profit_rows(seen[choice.champion], test[PASSES].to_numpy(bool), made, confidence, config.seed),
-            "assumptions": {
-                name: getattr(config.money, name)
-                for name in ("funding_rate", "running_cost_share", "loss_given_default", "exposure_share", "visit_cost")
-            },
-        },
-        "approvals": approvals,
-        "swaps": swap_sets(decided, choice.champion, champion.cutoff, confidence),
-        "rules": rule_rows(test, in_force(rules, day), choice.champion, champion.cutoff, confidence),
-        "rejects": inference(decided, scorers[SCORECARD], with_rejects, config),
-        "fairness": {
-            "model": choice.champion,
-            "groups": groups,
-            "left_out": left_out,
-            "attributes": attribute_rows(test, choice.champion, champion.cutoff, confidence, config.seed),
-        },
-        "stability": {
-            "adversarial": told_apart and {**told_apart, "limit": config.limits.adversarial_auc},
-            "inputs": input_rows(champion, held_now, confidence),
-            "calibration": calibration_rows(test, choice.champion, confidence),
-        },
+
+
+def _judged_models(
+    judged: _Judgement,
+    scorers: dict[str, Scorer],
+    book: _Book,
+    importance: dict[str, list[FeatureShare]],
+    confidence: float,
+) -> dict[str, JudgedModel]:
+    return {
+        name: JudgedModel(
+            version=scorer.version(),
+            psi=_shift(book.training, book.test, name, confidence),
+            calibration=judged.curves[name].calibration,
+            grades=grades(judged.seen[name], scorer.band(judged.seen[name].probability), confidence),
+            features=importance[name],
+            training=_cross_validation(scorer),
+            **msgspec.structs.asdict(judged.figures[name]),
+        )
+        for name, scorer in scorers.items()
     }
-    fpr, tpr, thresholds = shown[choice.champion].roc
-    return Comparison(
-        champion=champion,
-        decision=_plain(decision),
-        headline={name: float(models[choice.champion][name]) for name in _HEADLINE}
-        | {"approval_rate": approvals[-1]["share"]},
-        roc=(fpr.tolist(), tpr.tolist(), thresholds.tolist()),
-        confusion=shown[choice.champion].confusion.tolist(),
-        scorers=scorers,
-        curves=shown,
-        inclusion_curves=included.curves,
+
+
+def _cross_validation(scorer: Scorer) -> CrossValidation:
+    names = [field.name for field in msgspec.structs.fields(CrossValidation)]
+    return msgspec.convert({name: scorer.training.get(name) for name in names}, CrossValidation)
+
+
+def _profit(outcomes: Outcomes, book: _Book, config: Config) -> money.Profit | None:
+    keeps = book.test[PASSES].to_numpy(bool)
+    made = money.loans(book.test, config.money, book.day) if keeps.any() else None
+    if made is None:
+        return None
+    return money.profit(outcomes, keeps, made, config.money, config.policy.confidence, config.seed)
+
+
+def _random_split(notes: FeatureNotes, book: _Book, inputs: list[Feature], config: Config) -> list[SplitTest]:
+    if notes.split.kind != "out_of_time":
+        return []
+    return random_split(book.learnt, book.judged, inputs, config.scorecard, config.policy.confidence, config.seed)
+
+
+def _sample(notes: FeatureNotes, test: pd.DataFrame) -> JudgedSample:
+    split = notes.split
+    return JudgedSample(
+        split.kind, split.test_from, split.embargo_days, split.reason, len(test), int(test["bad"].sum())
     )
+
+
+def _challenger_tests(judged: _Judgement, policy: Policy) -> list[ChallengerTest]:
+    found = []
+    for name, test in sorted(judged.tests.items()):
+        differences = judged.drawn[name]["auc"] - judged.drawn[SCORECARD]["auc"]
+        low, high = metrics.percentile_interval(differences, policy.confidence)
+        found.append(
+            ChallengerTest(
+                challenger=name,
+                difference=test.value,
+                low=test.low,
+                high=test.high,
+                p_value=test.p_value,
+                bootstrap_low=float(low),
+                bootstrap_high=float(high),
+                beats=test.beats(policy.champion_margin, policy.confidence),
+            )
+        )
+    return found
+
+
+def _inputs(scorers: dict[str, Scorer]) -> list[Feature]:
+    """The inputs of all models, each once."""
+    return list({each.name: each for scorer in scorers.values() for each in scorer.features}.values())
 
 
 def _baselines(scorers: dict[str, Scorer], learnt: pd.DataFrame, config: Config) -> dict[str, Scorer]:
     """Cards of parts of the data; none where the training sample lacks goods or bads."""
     if learnt.empty or learnt["bad"].nunique() < 2:
         return {}
-    known = {feature.name: feature for scorer in scorers.values() for feature in scorer.features}
-    return fit_baselines(known.values(), learnt, config.scorecard)
+    return fit_baselines(_inputs(scorers), learnt, config.scorecard)
 
 
-def _check_classes(test: pd.DataFrame, features: Manifest) -> None:
+def _check_classes(test: pd.DataFrame, notes: FeatureNotes) -> None:
     bads = int(test["bad"].sum())
     if 0 < bads < len(test):
         return
@@ -258,21 +375,11 @@ def _check_classes(test: pd.DataFrame, features: Manifest) -> None:
         held = "no labelled application"
     else:
         held = f"{len(test):,} applications that are all {'bad' if bads else 'good'}"
-    since = _notes(features, "split").get("test_from")
+    since = notes.split.test_from
     raise GateStopped(
         f"The test sample{f' from {since} on' if since else ''} holds {held}, so no model can be judged on it; give "
         f"split.test_share a greater value, or target.window_days a smaller one."
     )
-
-
-def _notes(features: Manifest, name: str) -> dict[str, Any]:
-    found = features.notes.get(name, {})
-    return dict(found) if isinstance(found, dict) else {}
-
-
-def _listed(features: Manifest, name: str) -> list[Any]:
-    found = features.notes.get(name, [])
-    return found if isinstance(found, list) else []
 
 
 def _outcomes(rows: pd.DataFrame, name: str, scorer: Scorer) -> Outcomes:
@@ -286,7 +393,7 @@ def _outcomes(rows: pd.DataFrame, name: str, scorer: Scorer) -> Outcomes:
     )
 
 
-def _shift(training: pd.DataFrame, test: pd.DataFrame, name: str, confidence: float) -> dict[str, Any] | None:
+def _shift(training: pd.DataFrame, test: pd.DataFrame, name: str, confidence: float) -> ScoreShift | None:
     """PSI of a model's probability, test against training, by tenths of training; None without training rows."""
     if training.empty:
         return None
@@ -296,15 +403,10 @@ def _shift(training: pd.DataFrame, test: pd.DataFrame, name: str, confidence: fl
         metrics.counts(np.searchsorted(edges, values), bins=edges.size + 1) for values in (reference, other)
     )
     shift = drift.psi(expected, actual, confidence)
-    return {"value": shift.psi, "critical": shift.critical, "verdict": shift.verdict, "n": reference.size}
+    return ScoreShift(shift.psi, shift.critical, shift.verdict, reference.size)
 
 
-def _bootstrap_interval(differences: metrics.Array, confidence: float) -> dict[str, float]:
-    low, high = metrics.percentile_interval(differences, confidence)
-    return {"bootstrap_low": float(low), "bootstrap_high": float(high)}
-
-
-def _importance(scorers: dict[str, Scorer], inputs: Columns) -> dict[str, list[dict[str, Any]]]:
+def _importance(scorers: dict[str, Scorer], inputs: Columns) -> dict[str, list[FeatureShare]]:
     """The features that move each model most: their share of the mean absolute contribution."""
     found = {}
     for name, scorer in scorers.items():
@@ -312,24 +414,9 @@ def _importance(scorers: dict[str, Scorer], inputs: Columns) -> dict[str, list[d
         share = size / size.sum() if size.sum() else size
         order = np.lexsort((np.arange(share.size), -share))[:_FEATURES_SHOWN]
         found[name] = [
-            {"name": feature.name, "en": feature.en, "es": feature.es, "share": float(share[place])}
+            FeatureShare(feature.name, feature.en, feature.es, float(share[place]))
             for place in order
             for feature in (scorer.features[place],)
             if share[place] > 0
         ]
     return found
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON holds it: plain numbers, floats to six decimals, None for what is not a number."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, float):
-        return round(value, 6) if math.isfinite(value) else None
-    return value

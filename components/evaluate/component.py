@@ -44,8 +44,9 @@ def evaluate(
     """
     from pathlib import Path
 
-    from components.credit.book.documents import read_config, read_json, write_json
+    from components.credit.book.documents import read_config, read_record, write_json
     from components.credit.book.store import Store, access_from_environment, read_manifest
+    from components.credit.book.validation import ValidationReport
     from components.credit.models.scorer import WITH_REJECTS, load, save
     from components.credit.progress import stage
     from components.evaluate import modelcard
@@ -69,7 +70,7 @@ def evaluate(
         save(comparison.champion, champion.path)
         write_json(decision.path, comparison.decision)
         with open(report.path, "w", encoding="utf-8") as opened:
-            opened.write(page(comparison, read_json(validation.path)))
+            opened.write(page(comparison, read_record(validation.path, ValidationReport)))
         write_tables(comparison, Path(tables.path))
         card = modelcard.model_card(comparison)
         write_json(model_card_data.path, card)

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from components.credit import metrics
 from components.credit.drift import quantile_edges
 from components.credit.metrics import Array
-from components.evaluate.stability import light
+from components.credit.release.decision import CalibrationBin, Figures, Grade
+from components.evaluate.stability import backtest
 
 # Samples of borrowers for the intervals; a large book's are narrow, so that fewer do.
 _REPLICATES, _REPLICATES_OF_MANY, _MANY_ROWS = 500, 200, 100_000
@@ -57,7 +59,7 @@ class Curves:
         strategy: Share approved, bad rate among them and the ends of its interval.
         histogram: Edges of bins of points, share of the goods in each and share of the bads.
         confusion: Counts: rows good and bad, columns approved and declined.
-        calibration: A row a bin: ``n``, ``bads``, ``predicted``, ``observed``, ``low``, ``high``.
+        calibration: Tenths of the rows by probability, the safest first.
     """
 
     roc: tuple[Array, Array, Array]
@@ -66,7 +68,38 @@ class Curves:
     strategy: tuple[Array, Array, Array, Array]
     histogram: tuple[Array, Array, Array]
     confusion: NDArray[np.int64]
-    calibration: list[dict[str, float]]
+    calibration: list[CalibrationBin]
+
+
+class Strategy(Struct, frozen=True, forbid_unknown_fields=True):
+    """What happens where a model approves a share of the test sample, the safest first.
+
+    Args:
+        approved: Rows approved; more than the share where rows have one probability.
+        approval_rate: Their share.
+        bads: The bads among them.
+        bad_rate: Their bad rate, with Wilson's interval.
+        bad_rate_low: Its lower end.
+        bad_rate_high: Its upper end.
+        points: Least points of an approved row.
+        bads_declined: Share of all bads that are declined.
+    """
+
+    approved: int
+    approval_rate: float
+    bads: int
+    bad_rate: float
+    bad_rate_low: float
+    bad_rate_high: float
+    points: int
+    bads_declined: float
+
+
+class StrategyRow(Struct, frozen=True, forbid_unknown_fields=True):
+    """A share of approvals, and what each model does with it."""
+
+    share: float
+    models: dict[str, Strategy]
 
 
 def resampled(seen: dict[str, Outcomes], seed: int) -> dict[str, dict[str, Array]]:
@@ -85,7 +118,7 @@ def resampled(seen: dict[str, Outcomes], seed: int) -> dict[str, dict[str, Array
     return {name: dict(zip(_RESAMPLED, drawn[:, place].T, strict=True)) for place, name in enumerate(seen)}
 
 
-def figures(outcomes: Outcomes, drawn: dict[str, Array], confidence: float, seed: int = 0) -> dict[str, float | int]:
+def figures(outcomes: Outcomes, drawn: dict[str, Array], confidence: float, seed: int = 0) -> Figures:
     """The figures of a model, each with ``_low`` and ``_high``.
 
     AUC and Gini have DeLong's interval and KS that of ``metrics.ks_interval`` (a borrower's rows together), all others
@@ -93,30 +126,38 @@ def figures(outcomes: Outcomes, drawn: dict[str, Array], confidence: float, seed
     """
     bad, probability = outcomes.bad, outcomes.probability
     auc = metrics.auc_interval(bad, probability, confidence, outcomes.borrower)
-    found: dict[str, float | int] = {"n": int(bad.size), "bads": int(bad.sum()), "cutoff": outcomes.cutoff}
-    found |= {"cutoff_points": outcomes.cutoff_points}
-    found |= {"auc": auc.value, "auc_low": auc.low, "auc_high": auc.high}
-    found |= {
-        "gini": metrics.gini(auc.value),
-        "gini_low": metrics.gini(auc.low),
-        "gini_high": metrics.gini(auc.high),
-    }
     ks = metrics.ks_interval(bad, probability, confidence, outcomes.borrower, seed)
-    found |= {"ks": ks.value, "ks_low": ks.low, "ks_high": ks.high}
     values = {
         "brier": metrics.brier(bad, probability),
         "log_loss": metrics.log_loss(bad, probability),
         **metrics.at_cutoff(metrics.confusion_matrix(bad, probability, outcomes.cutoff)),
     }
+    estimates: dict[str, float] = {}
     for name, value in values.items():
         low, high = metrics.percentile_interval(drawn[name], confidence)
-        found |= {name: value, f"{name}_low": min(float(low), value), f"{name}_high": max(float(high), value)}
-    found |= {"predicted_bad_rate": float(probability.mean()), "bad_rate": float(bad.mean())}
+        estimates |= {name: value, f"{name}_low": min(float(low), value), f"{name}_high": max(float(high), value)}
     line = metrics.calibration_line(bad, probability, confidence)
     if line:
         for name, estimate in (("calibration_slope", line.slope), ("calibration_intercept", line.intercept)):
-            found |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-    return found
+            estimates |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return Figures(
+        n=int(bad.size),
+        bads=int(bad.sum()),
+        cutoff=outcomes.cutoff,
+        cutoff_points=outcomes.cutoff_points,
+        auc=auc.value,
+        auc_low=auc.low,
+        auc_high=auc.high,
+        gini=metrics.gini(auc.value),
+        gini_low=metrics.gini(auc.low),
+        gini_high=metrics.gini(auc.high),
+        ks=ks.value,
+        ks_low=ks.low,
+        ks_high=ks.high,
+        predicted_bad_rate=float(probability.mean()),
+        bad_rate=float(bad.mean()),
+        **estimates,
+    )
 
 
 def curves(outcomes: Outcomes, confidence: float) -> Curves:
@@ -133,62 +174,55 @@ def curves(outcomes: Outcomes, confidence: float) -> Curves:
     )
 
 
-def calibration_bins(bad: NDArray[np.int64], probability: Array, confidence: float) -> list[dict[str, float]]:
+def calibration_bins(bad: NDArray[np.int64], probability: Array, confidence: float) -> list[CalibrationBin]:
     """Tenths of the rows by probability: what was predicted and what happened, with Jeffreys' interval."""
     bins = np.searchsorted(quantile_edges(probability, _CALIBRATION_BINS), probability)
     rows, bads = metrics.counts(bins), metrics.counts(bins, bad)
     low, high = metrics.jeffreys(bads, rows, confidence)
     return [
-        {"n": int(n), "bads": int(k), "predicted": p / n, "observed": k / n, "low": float(lo), "high": float(hi)}
+        CalibrationBin(int(n), int(k), float(p / n), float(k / n), float(lo), float(hi))
         for n, k, p, lo, hi in zip(rows, bads, metrics.counts(bins, probability), low, high, strict=True)
         if n
     ]
 
 
-def strategy_row(outcomes: Outcomes, share: float, confidence: float) -> dict[str, float | int]:
+def strategy(outcomes: Outcomes, share: float, confidence: float) -> Strategy:
     """What happens where about this share is approved, the safest first: rows of one probability stay together."""
     wanted = max(1, round(share * outcomes.bad.size))
     limit = np.partition(outcomes.probability, wanted - 1)[wanted - 1]
     approved = outcomes.probability <= limit
     n, bads = int(approved.sum()), int(outcomes.bad[approved].sum())
     low, high = metrics.wilson(bads, n, confidence)
-    return {
-        "approved": n,
-        "approval_rate": n / outcomes.bad.size,
-        "bads": bads,
-        "bad_rate": bads / n,
-        "bad_rate_low": float(low),
-        "bad_rate_high": float(high),
-        "points": int(outcomes.points[approved].min()),
-        "bads_declined": 1 - bads / int(outcomes.bad.sum()),
-    }
+    return Strategy(
+        approved=n,
+        approval_rate=n / outcomes.bad.size,
+        bads=bads,
+        bad_rate=bads / n,
+        bad_rate_low=float(low),
+        bad_rate_high=float(high),
+        points=int(outcomes.points[approved].min()),
+        bads_declined=1 - bads / int(outcomes.bad.sum()),
+    )
 
 
-def grade_rows(outcomes: Outcomes, band: list[str], confidence: float) -> list[dict[str, Any]]:
-    """Each band with its bad rate against its predicted one: Jeffreys' backtest with a traffic light.
+def strategies(seen: dict[str, Outcomes], policy_share: float, confidence: float) -> list[StrategyRow]:
+    """What each model does at each of ``APPROVAL_SHARES`` and at the policy's share, the smallest first."""
+    return [
+        StrategyRow(share, {name: strategy(outcomes, share, confidence) for name, outcomes in seen.items()})
+        for share in sorted({*APPROVAL_SHARES, policy_share})
+    ]
 
-    Returns:
-        ``band``, ``n``, ``bads``, ``predicted``, ``observed``, ``low``, ``high``, ``p_value`` (small where risk was
-        understated) and ``light``: ``green``, ``amber`` (p below 1 - confidence) or ``red`` (below a fifth of that).
-    """
+
+def grades(outcomes: Outcomes, band: list[str], confidence: float) -> list[Grade]:
+    """Each band with its bad rate against its predicted one: Jeffreys' backtest with a traffic light."""
     found = []
     for name in sorted(set(band)):
         within = np.array(band) == name
         n, bads = int(within.sum()), int(outcomes.bad[within].sum())
         predicted = float(outcomes.probability[within].mean())
         low, high = metrics.jeffreys(bads, n, confidence)
-        found.append(
-            {
-                "band": name,
-                "n": n,
-                "bads": bads,
-                "predicted": predicted,
-                "observed": bads / n,
-                "low": float(low),
-                "high": float(high),
-                **light(bads, n, predicted, confidence),
-            }
-        )
+        test = backtest(bads, n, predicted, confidence)
+        found.append(Grade(name, n, bads, predicted, bads / n, float(low), float(high), test.p_value, test.light))
     return found
 
 

@@ -1,10 +1,11 @@
 """The test sample by segment and by protected group."""
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from fairlearn.metrics import demographic_parity_ratio, equalized_odds_difference
+from msgspec import Struct
 from scipy import stats
 
 from components.credit import metrics
@@ -13,7 +14,7 @@ from components.credit.errors import GateStopped
 from components.credit.models.calibration import Floats
 from components.evaluate.approvals import approved
 from components.evaluate.scored import PROTECTED
-from components.evaluate.stability import light
+from components.evaluate.stability import backtest
 
 LEAST_ROWS = 100
 _LEAST_OF_A_CLASS = 5
@@ -21,76 +22,209 @@ _FOUR_FIFTHS = 0.8
 _DRAWS = 1_000
 _NOT_RECORDED = "not recorded"
 
-Row = dict[str, Any]
+
+class SegmentFigures(Struct, frozen=True, forbid_unknown_fields=True):
+    """A model on a segment: its AUC, None where a class has fewer than five rows, and its mean probability of bad."""
+
+    auc: float | None
+    auc_low: float | None
+    auc_high: float | None
+    predicted: float
 
 
-def segment_rows(rows: pd.DataFrame, models: list[str], confidence: float) -> list[Row]:
-    """Each segment (new, recurrent; thin file or not) with its bad rate and each model's AUC.
+class Segment(Struct, frozen=True, forbid_unknown_fields=True):
+    """A segment with its bad rate (Wilson's interval) and each model's figures on it.
 
-    Returns:
-        ``by``, ``value``, ``n``, ``bads``, ``bad_rate`` with its interval, and by model ``auc``, ``auc_low`` and
-        ``auc_high`` (None where a class has fewer than five rows) and the mean ``predicted`` probability.
+    Args:
+        by: ``segment`` (new or recurrent) or ``thin_file``.
+        value: Which segment.
+        n: Its rows.
+        bads: The bads among them.
+        bad_rate: Their share.
+        bad_rate_low: Its lower end.
+        bad_rate_high: Its upper end.
+        models: Figures by model.
     """
+
+    by: str
+    value: str
+    n: int
+    bads: int
+    bad_rate: float | None
+    bad_rate_low: float | None
+    bad_rate_high: float | None
+    models: dict[str, SegmentFigures]
+
+
+class Group(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the champion treats a protected group; shares have Wilson's interval, and are None of no rows.
+
+    Args:
+        attribute: The protected attribute, such as ``sex``.
+        group: Its value.
+        n: Rows of the group.
+        bads: The bads among them.
+        bad_rate: Their share.
+        bad_rate_low: Its lower end.
+        bad_rate_high: Its upper end.
+        predicted: Mean probability of bad.
+        p_value: Jeffreys' backtest of that probability.
+        light: Its light.
+        approval_rate: Share approved.
+        approval_rate_low: Its lower end.
+        approval_rate_high: Its upper end.
+        bad_rate_approved: Bad rate of the approved.
+        bad_rate_approved_low: Its lower end.
+        bad_rate_approved_high: Its upper end.
+        goods_declined: Share of the good payers who are declined.
+        goods_declined_low: Its lower end.
+        goods_declined_high: Its upper end.
+        auc: AUC within the group; None where a class has fewer than five rows.
+        auc_low: Its lower end.
+        auc_high: Its upper end.
+        ratio: Approval rate over that of the attribute's largest group; None where either approves nobody.
+        ratio_low: Its lower end (Katz); None for the largest group itself.
+        ratio_high: Its upper end.
+        review: Whether the ratio is under four fifths and not by chance.
+    """
+
+    attribute: str
+    group: str
+    n: int
+    bads: int
+    bad_rate: float | None
+    bad_rate_low: float | None
+    bad_rate_high: float | None
+    predicted: float
+    p_value: float | None
+    light: str
+    approval_rate: float | None
+    approval_rate_low: float | None
+    approval_rate_high: float | None
+    bad_rate_approved: float | None
+    bad_rate_approved_low: float | None
+    bad_rate_approved_high: float | None
+    goods_declined: float | None
+    goods_declined_low: float | None
+    goods_declined_high: float | None
+    auc: float | None
+    auc_low: float | None
+    auc_high: float | None
+    ratio: float | None
+    ratio_low: float | None
+    ratio_high: float | None
+    review: bool
+
+
+class SmallGroup(Struct, frozen=True, forbid_unknown_fields=True):
+    """A protected group that has too few rows, or nothing to be compared with."""
+
+    attribute: str
+    group: str
+    n: int
+
+
+class AttributeGap(Struct, frozen=True, forbid_unknown_fields=True):
+    """Fairlearn's measures of a protected attribute over its groups of at least a hundred rows.
+
+    Args:
+        attribute: The attribute.
+        n: Rows of those groups.
+        demographic_parity_ratio_low: Lower end of the interval of that ratio.
+        demographic_parity_ratio_high: Its upper end.
+        equalized_odds_difference_low: Lower end of the interval of that gap.
+        equalized_odds_difference_high: Its upper end.
+        demographic_parity_ratio: Least approval rate over the greatest.
+        equalized_odds_difference: Greatest gap of the shares of goods, or of bads, that are approved.
+    """
+
+    attribute: str
+    n: int
+    demographic_parity_ratio_low: float
+    demographic_parity_ratio_high: float
+    equalized_odds_difference_low: float
+    equalized_odds_difference_high: float
+    demographic_parity_ratio: float | None
+    equalized_odds_difference: float | None
+
+
+class Fairness(Struct, frozen=True, forbid_unknown_fields=True):
+    """How one model treats the protected groups, those too small to tell, and the gaps by attribute."""
+
+    model: str
+    groups: list[Group]
+    left_out: list[SmallGroup]
+    attributes: list[AttributeGap]
+
+
+class _Ratio(NamedTuple):
+    ratio: float | None
+    low: float | None
+    high: float | None
+    review: bool
+
+
+def segments(rows: pd.DataFrame, models: list[str], confidence: float) -> list[Segment]:
+    """Each segment (new, recurrent; thin file or not) with its bad rate and each model's AUC."""
     found = []
     for column in ("segment", "thin_file"):
         for value, part in _parts(rows, column):
+            bads = int(part["bad"].sum())
             found.append(
-                {
-                    "by": column,
-                    "value": value,
-                    **_bad_rate(part, confidence),
-                    "models": {
-                        name: {
-                            **_auc(part, name, confidence),
-                            "predicted": float(part[f"probability_{name}"].mean()),
-                        }
+                Segment(
+                    by=column,
+                    value=value,
+                    n=len(part),
+                    bads=bads,
+                    models={
+                        name: SegmentFigures(
+                            predicted=float(part[f"probability_{name}"].mean()), **_auc(part, name, confidence)
+                        )
                         for name in models
                     },
-                }
+                    **metrics.share("bad_rate", bads, len(part), confidence),
+                )
             )
     return found
 
 
-def fairness_rows(rows: pd.DataFrame, model: str, cutoff: float, confidence: float) -> tuple[list[Row], list[Row]]:
-    """How one model treats each protected group that has at least a hundred rows.
+def fairness(rows: pd.DataFrame, model: str, cutoff: float, confidence: float, limits: Limits, seed: int) -> Fairness:
+    """How one model treats the protected groups.
 
-    Returns:
-        First a row a group: ``attribute``, ``group``, ``n``, ``bads``, ``bad_rate``, ``approval_rate``,
-        ``bad_rate_approved`` and ``goods_declined`` (share of the good payers who are declined) with their intervals,
-        ``predicted`` with the ``p_value`` and ``light`` of Jeffreys' backtest, ``auc``; ``ratio`` of its approval
-        rate to that of the attribute's largest group, and ``review``: whether
-        that ratio is under four fifths and not by chance. Then the groups left out, with their ``n``.
+    Raises:
+        GateStopped: It approves too few of a group.
     """
-    told: list[Row] = []
-    left_out: list[Row] = []
+    groups, left_out = protected_groups(rows, model, cutoff, confidence)
+    refuse_unfair(groups, limits)
+    return Fairness(model, groups, left_out, attribute_gaps(rows, model, cutoff, confidence, seed))
+
+
+def protected_groups(
+    rows: pd.DataFrame, model: str, cutoff: float, confidence: float
+) -> tuple[list[Group], list[SmallGroup]]:
+    """How one model treats each protected group that has at least a hundred rows; and the groups left out."""
+    told: list[Group] = []
+    left_out: list[SmallGroup] = []
     for column in [name for name in rows.columns if name.startswith(PROTECTED)]:
         attribute = column.removeprefix(PROTECTED)
         parts = _parts(rows, column)
         if len(parts) < 2:
             continue
         large = [(value, part) for value, part in parts if len(part) >= LEAST_ROWS]
-        left_out += [
-            {"attribute": attribute, "group": value, "n": len(part)} for value, part in parts if len(part) < LEAST_ROWS
-        ]
+        left_out += [SmallGroup(attribute, value, len(part)) for value, part in parts if len(part) < LEAST_ROWS]
         if len(large) < 2:
-            left_out += [{"attribute": attribute, "group": value, "n": len(part)} for value, part in large]
+            left_out += [SmallGroup(attribute, value, len(part)) for value, part in large]
             continue
         largest = max((part for _, part in large), key=len)
-        for value, part in large:
-            told.append(
-                {"attribute": attribute, "group": value, **_treatment(part, largest, model, cutoff, confidence)}
-            )
+        told += [_group(attribute, value, part, largest, model, cutoff, confidence) for value, part in large]
     return told, left_out
 
 
-def attribute_rows(rows: pd.DataFrame, model: str, cutoff: float, confidence: float, seed: int) -> list[Row]:
+def attribute_gaps(rows: pd.DataFrame, model: str, cutoff: float, confidence: float, seed: int) -> list[AttributeGap]:
     """Fairlearn's measures of each protected attribute, over its groups of at least a hundred rows.
 
-    Returns:
-        ``attribute``, ``n``, ``demographic_parity_ratio`` (least approval rate over the greatest) and
-        ``equalized_odds_difference`` (greatest gap of the shares of goods, or of bads, that are approved), each with
-        ``_low`` and ``_high``: percentiles of a bootstrap of the applications within each group and outcome. Least and
-        greatest of several groups lie apart by chance alone, which such an interval shows and does not take away.
+    The ends of the intervals are percentiles of a bootstrap of the applications within each group and outcome. Least
+    and greatest of several groups lie apart by chance alone, which such an interval shows and does not take away.
     """
     found = []
     for column in [name for name in rows.columns if name.startswith(PROTECTED)]:
@@ -109,14 +243,14 @@ def attribute_rows(rows: pd.DataFrame, model: str, cutoff: float, confidence: fl
         )
         ratio, gap = _drawn_measures(of_bads, of_goods, np.random.default_rng(seed))
         found.append(
-            {
-                "attribute": column.removeprefix(PROTECTED),
-                "n": len(judged),
+            AttributeGap(
+                attribute=column.removeprefix(PROTECTED),
+                n=len(judged),
+                demographic_parity_ratio=float(demographic_parity_ratio(**given)),
+                equalized_odds_difference=float(equalized_odds_difference(**given)),
                 **_percentiles("demographic_parity_ratio", ratio, confidence),
                 **_percentiles("equalized_odds_difference", gap, confidence),
-                "demographic_parity_ratio": float(demographic_parity_ratio(**given)),
-                "equalized_odds_difference": float(equalized_odds_difference(**given)),
-            }
+            )
         )
     return found
 
@@ -141,12 +275,12 @@ def _drawn_measures(of_bads: pd.DataFrame, of_goods: pd.DataFrame, rng: np.rando
     return ratio, np.maximum(*gaps)
 
 
-def _percentiles(name: str, drawn: Floats, confidence: float) -> Row:
+def _percentiles(name: str, drawn: Floats, confidence: float) -> dict[str, float]:
     low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
     return {f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
-def refuse_unfair(groups: list[Row], limits: Limits) -> None:
+def refuse_unfair(groups: list[Group], limits: Limits) -> None:
     """Stop the run where a group's approval ratio is below the configured one beyond chance.
 
     Raises:
@@ -155,9 +289,9 @@ def refuse_unfair(groups: list[Row], limits: Limits) -> None:
     if limits.approval_ratio is None:
         return
     below = [
-        f"{row['attribute']} {row['group']} ({row['ratio'] or 0:.2f} on {row['n']:,} applications)"
+        f"{row.attribute} {row.group} ({row.ratio or 0:.2f} on {row.n:,} applications)"
         for row in groups
-        if (row["review"] and row["ratio"] is None) or (row["ratio_high"] or 1) < limits.approval_ratio
+        if (row.review and row.ratio is None) or (row.ratio_high or 1) < limits.approval_ratio
     ]
     if below:
         raise GateStopped(
@@ -166,41 +300,54 @@ def refuse_unfair(groups: list[Row], limits: Limits) -> None:
         )
 
 
-def _treatment(part: pd.DataFrame, largest: pd.DataFrame, model: str, cutoff: float, confidence: float) -> Row:
+def _group(
+    attribute: str,
+    group: str,
+    part: pd.DataFrame,
+    largest: pd.DataFrame,
+    model: str,
+    cutoff: float,
+    confidence: float,
+) -> Group:
     given_credit = approved(part, model, cutoff)
     bad = part["bad"].to_numpy() == 1
-    predicted = float(part[f"probability_{model}"].mean())
-    return {
-        **_bad_rate(part, confidence),
-        "predicted": predicted,
-        **light(int(bad.sum()), len(part), predicted, confidence),
+    bads, predicted = int(bad.sum()), float(part[f"probability_{model}"].mean())
+    test = backtest(bads, len(part), predicted, confidence)
+    ratio = _ratio(int(given_credit.sum()), len(part), largest, model, cutoff, confidence, part is largest)
+    return Group(
+        attribute=attribute,
+        group=group,
+        n=len(part),
+        bads=bads,
+        predicted=predicted,
+        p_value=test.p_value,
+        light=test.light,
+        ratio=ratio.ratio,
+        ratio_low=ratio.low,
+        ratio_high=ratio.high,
+        review=ratio.review,
+        **metrics.share("bad_rate", bads, len(part), confidence),
         **metrics.share("approval_rate", int(given_credit.sum()), len(part), confidence),
         **metrics.share("bad_rate_approved", int((bad & given_credit).sum()), int(given_credit.sum()), confidence),
         **metrics.share("goods_declined", int((~bad & ~given_credit).sum()), int((~bad).sum()), confidence),
         **_auc(part, model, confidence),
-        **_ratio(int(given_credit.sum()), len(part), largest, model, cutoff, confidence, part is largest),
-    }
+    )
 
 
 def _ratio(
     given_credit: int, rows: int, largest: pd.DataFrame, model: str, cutoff: float, confidence: float, same: bool
-) -> Row:
+) -> _Ratio:
     """Ratio of approval rates with Katz' interval (on the logarithm)."""
     of_largest = int(approved(largest, model, cutoff).sum())
     if same:
-        return {"ratio": 1.0, "ratio_low": None, "ratio_high": None, "review": False}
+        return _Ratio(1.0, None, None, review=False)
     if not given_credit or not of_largest:
-        return {"ratio": None, "ratio_low": None, "ratio_high": None, "review": bool(of_largest)}
+        return _Ratio(None, None, None, review=bool(of_largest))
     ratio = (given_credit / rows) / (of_largest / len(largest))
     spread = np.sqrt(1 / given_credit - 1 / rows + 1 / of_largest - 1 / len(largest))
     half = float(stats.norm.ppf((1 + confidence) / 2) * spread)
     high = float(ratio * np.exp(half))
-    return {
-        "ratio": ratio,
-        "ratio_low": float(ratio * np.exp(-half)),
-        "ratio_high": high,
-        "review": ratio < _FOUR_FIFTHS and high < 1,
-    }
+    return _Ratio(ratio, float(ratio * np.exp(-half)), high, review=ratio < _FOUR_FIFTHS and high < 1)
 
 
 def _parts(rows: pd.DataFrame, column: str) -> list[tuple[str, pd.DataFrame]]:
@@ -213,12 +360,7 @@ def _parts(rows: pd.DataFrame, column: str) -> list[tuple[str, pd.DataFrame]]:
     return sorted(parts, key=lambda part: (-len(part[1]), part[0]))
 
 
-def _bad_rate(part: pd.DataFrame, confidence: float) -> Row:
-    bads = int(part["bad"].sum())
-    return {"n": len(part), "bads": bads, **metrics.share("bad_rate", bads, len(part), confidence)}
-
-
-def _auc(part: pd.DataFrame, model: str, confidence: float) -> Row:
+def _auc(part: pd.DataFrame, model: str, confidence: float) -> dict[str, float | None]:
     bads = int(part["bad"].sum())
     if min(bads, len(part) - bads) < _LEAST_OF_A_CLASS:
         return {"auc": None, "auc_low": None, "auc_high": None}

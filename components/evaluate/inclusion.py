@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from components.credit import metrics
@@ -25,6 +26,8 @@ _REPLICATES = 300
 _LEAST_ROWS, _LEAST_OF_A_CLASS = 30, 3
 _YOUNG = ("under 25", "25 to 34")
 _CURVE_POINTS = 80
+# Keys of figures that are of no score: the bad rate asked for, and the champion against the present policy.
+_BAD_RATE, _PRESENT = ("", "bad rate"), "present policy"
 
 # The groups among the people without a bureau record; the first is all of them.
 GROUPS: dict[str, Callable[[pd.DataFrame], "pd.Series[bool]"]] = {
@@ -36,16 +39,123 @@ GROUPS: dict[str, Callable[[pd.DataFrame], "pd.Series[bool]"]] = {
 }
 
 
+class Share(Struct, frozen=True, forbid_unknown_fields=True):
+    """Share of a group that a score approves at the bad rate asked for; ends are None where samples give no number."""
+
+    share: float
+    share_low: float | None
+    share_high: float | None
+
+
+class Gain(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the score with alternative data approves more of a group than another score, as a share of the group."""
+
+    gain: float
+    gain_low: float | None
+    gain_high: float | None
+
+
+class Present(Struct, frozen=True, forbid_unknown_fields=True):
+    """The present policy's decisions on a group, and what the champion would approve at the same bad rate.
+
+    Args:
+        decided: Applications of the group, those declined among them.
+        approved: Those that the present policy approved.
+        approved_share: Their share, with Wilson's interval.
+        approved_share_low: Its lower end.
+        approved_share_high: Its upper end.
+        bad_rate: Bad rate of those that it approved.
+        share: Share that the champion would approve at that bad rate.
+        share_low: Its lower end.
+        share_high: Its upper end.
+        more: Applications that it would approve more.
+    """
+
+    decided: int
+    approved: int
+    approved_share: float
+    approved_share_low: float
+    approved_share_high: float
+    bad_rate: float | None
+    share: float | None
+    share_low: float | None
+    share_high: float | None
+    more: float | None
+
+
+class InclusionGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A group of people without a bureau record.
+
+    Args:
+        group: One of ``GROUPS``.
+        n: Its rows with a known outcome.
+        bads: The bads among them.
+        bad_rate: Their share, with Wilson's interval.
+        bad_rate_low: Its lower end.
+        bad_rate_high: Its upper end.
+        scores: What each score approves of them.
+        gains: What the score with alternative data approves more than each of ``REFERENCES``.
+        present: The present policy's own decisions; None where no declined application is known.
+    """
+
+    group: str
+    n: int
+    bads: int
+    bad_rate: float
+    bad_rate_low: float
+    bad_rate_high: float
+    scores: dict[str, Share]
+    gains: dict[str, Gain]
+    present: Present | None = None
+
+
+class GroupSize(Struct, frozen=True, forbid_unknown_fields=True):
+    """A group with too few rows, and how many it has."""
+
+    group: str
+    n: int
+
+
+class InclusionFigures(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Inclusion as the decision states it; where ``told`` is false, ``why`` stands instead of all figures.
+
+    Args:
+        told: Whether there is something to compare.
+        why: Why there is not.
+        basis: Score whose bad rate is asked for.
+        share: Share of approvals at which it is taken.
+        bad_rate: The bad rate asked for (bootstrap of borrowers).
+        bad_rate_low: Its lower end.
+        bad_rate_high: Its upper end.
+        n: Rows of the test sample.
+        scores: Names of the scores compared.
+        groups: The groups.
+        left_out: The groups with too few rows.
+    """
+
+    told: bool
+    why: str | None = None
+    basis: str | None = None
+    share: float | None = None
+    bad_rate: float | None = None
+    bad_rate_low: float | None = None
+    bad_rate_high: float | None = None
+    n: int | None = None
+    scores: list[str] | None = None
+    groups: list[InclusionGroup] | None = None
+    left_out: list[GroupSize] | None = None
+
+
 @dataclass(frozen=True)
 class Inclusion:
     """What alternative data do for people without a bureau record.
 
     Args:
-        figures: For the decision: ``bad_rate`` asked for and ``basis``, and a row a group.
+        figures: For the decision.
         curves: Of all people without a record, by score: share approved, and the bad rate of the approved.
     """
 
-    figures: dict[str, Any]
+    figures: InclusionFigures
     curves: dict[str, tuple[Array, Array]]
 
 
@@ -70,7 +180,7 @@ def inclusion(
     nobody = not rows.loc[labelled, "thin_file"].eq(True).any()
     if nobody or not {"with", "without"} <= set(baselines):
         why = "Nobody in the test sample is without a bureau record" if nobody else "The data hold no alternative data"
-        return Inclusion({"told": False, "why": f"{why}, so that inclusion cannot be told."}, {})
+        return Inclusion(InclusionFigures(told=False, why=f"{why}, so that inclusion cannot be told."), {})
     risk = {name: rows[f"probability_{name}"].to_numpy() for name in SOURCES if name in baselines}
     if "incumbent_score" in rows and rows.loc[labelled, "incumbent_score"].notna().all():
         risk = {INCUMBENT: -rows["incumbent_score"].to_numpy(float), **risk}
@@ -83,7 +193,9 @@ def inclusion(
     approvals = {
         (group, name): _Approvals(places, risk[name], bad, passes) for group, places in told.items() for name in risk
     }
-    present = {name: _Present(rows, champion, _members(rows, name)) for name in told} if (~labelled).any() else {}
+    present = {
+        name: _PresentPolicy(rows, champion, _members(rows, name)) for name in (told if (~labelled).any() else {})
+    }
 
     def measure(weight: Array) -> Array:
         limit = everyone.bad_rate_at(share, weight)
@@ -95,42 +207,65 @@ def inclusion(
 
     value = measure(np.ones(len(rows)))
     drawn = metrics.bootstrap(measure, rows["borrower_id"].to_numpy(), _REPLICATES, seed)
-    places = {key: place for place, key in enumerate(approvals, start=1)}
-    figures: dict[str, Any] = {
-        "told": True,
-        "basis": basis,
-        "share": share,
-        **_estimate("bad_rate", value[0], drawn[:, 0], confidence),
-        "n": int(labelled.sum()),
-        "scores": list(risk),
-        "groups": [],
-        "left_out": [{"group": name, "n": len(within[name])} for name in within if name not in told],
-    }
-    for group, members in told.items():
-        bads = int(bad[members].sum())
-        low, high = metrics.wilson(bads, len(members), confidence)
-        row: dict[str, Any] = {"group": group, "n": len(members), "bads": bads}
-        row |= {"bad_rate": bads / len(members), "bad_rate_low": float(low), "bad_rate_high": float(high)}
-        row["scores"] = {
-            name: _estimate("share", value[places[group, name]], drawn[:, places[group, name]], confidence)
-            for name in risk
-        }
-        row["gains"] = {
-            name: _estimate(
-                "gain",
-                value[places[group, "with"]] - value[places[group, name]],
-                drawn[:, places[group, "with"]] - drawn[:, places[group, name]],
-                confidence,
-            )
-            for name in REFERENCES
-            if name in risk
-        }
-        if group in present:
-            place = 1 + len(approvals) + list(present).index(group)
-            row["present"] = present[group].row(value[place], drawn[:, place], confidence)
-        figures["groups"].append(row)
+    keys = [_BAD_RATE, *approvals, *((group, _PRESENT) for group in present)]
+    measured = _Measured(dict(zip(keys, value, strict=True)), dict(zip(keys, drawn.T, strict=True)), confidence)
+    bad_rate = measured.estimate(_BAD_RATE)
+    figures = InclusionFigures(
+        told=True,
+        basis=basis,
+        share=share,
+        bad_rate=bad_rate[0],
+        bad_rate_low=bad_rate[1],
+        bad_rate_high=bad_rate[2],
+        n=int(labelled.sum()),
+        scores=list(risk),
+        groups=[_group(group, bad[places], list(risk), measured, present.get(group)) for group, places in told.items()],
+        left_out=[GroupSize(name, len(within[name])) for name in within if name not in told],
+    )
     curves = {name: approvals["all", name].curve() for name in risk} if "all" in told else {}
     return Inclusion(figures, curves)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Each figure on the rows as they are, and on each sample of borrowers, by group and score."""
+
+    value: dict[tuple[str, str], float]
+    drawn: dict[tuple[str, str], Array]
+    confidence: float
+
+    def estimate(self, key: tuple[str, str]) -> tuple[float, float, float]:
+        """The figure and the ends of its interval, between which it lies."""
+        return self._between(self.value[key], self.drawn[key])
+
+    def difference(self, key: tuple[str, str], other: tuple[str, str]) -> tuple[float, float, float]:
+        """The first figure less the other, as ``estimate``."""
+        return self._between(self.value[key] - self.value[other], self.drawn[key] - self.drawn[other])
+
+    def _between(self, value: float, drawn: Array) -> tuple[float, float, float]:
+        low, high = metrics.percentile_interval(drawn, self.confidence)
+        return float(value), min(float(low), float(value)), max(float(high), float(value))
+
+
+def _group(
+    group: str, bad: Array, scores: list[str], measured: _Measured, present: "_PresentPolicy | None"
+) -> InclusionGroup:
+    """The figures of a group whose labelled rows have the outcomes ``bad``."""
+    bads = int(bad.sum())
+    low, high = metrics.wilson(bads, bad.size, measured.confidence)
+    return InclusionGroup(
+        group=group,
+        n=bad.size,
+        bads=bads,
+        bad_rate=bads / bad.size,
+        bad_rate_low=float(low),
+        bad_rate_high=float(high),
+        scores={name: Share(*measured.estimate((group, name))) for name in scores},
+        gains={
+            name: Gain(*measured.difference((group, "with"), (group, name))) for name in REFERENCES if name in scores
+        },
+        present=present.decisions(measured.estimate((group, _PRESENT)), measured.confidence) if present else None,
+    )
 
 
 class _Approvals:
@@ -176,7 +311,7 @@ class _Approvals:
         return wanted / self._all.size, np.interp(wanted, rows, bads) / np.maximum(wanted, 1e-12)
 
 
-class _Present:
+class _PresentPolicy:
     """The present policy's decisions on a group, and what the champion would do at the same bad rate.
 
     What declined applicants would have done is unknown: their champion's probability stands for it.
@@ -197,24 +332,23 @@ class _Present:
         bad_rate = (of_row * self._bad[self._places])[self._approved].sum() / approved
         return self._ranked.share_at(bad_rate, weight)
 
-    def row(self, value: float, drawn: Array, confidence: float) -> dict[str, Any]:
+    def decisions(self, estimate: tuple[float, float, float], confidence: float) -> Present:
+        """The present policy's decisions beside the champion's share (with its interval) at the same bad rate."""
         decided, approved = self._places.size, int(self._approved.sum())
         low, high = metrics.wilson(approved, decided, confidence)
-        return {
-            "decided": decided,
-            "approved": approved,
-            "approved_share": approved / decided,
-            "approved_share_low": float(low),
-            "approved_share_high": float(high),
-            "bad_rate": float(self._bad[self._places][self._approved].mean()),
-            **_estimate("share", value, drawn, confidence),
-            "more": float(value * decided - approved),
-        }
-
-
-def _estimate(name: str, value: float, drawn: Array, confidence: float) -> dict[str, float]:
-    low, high = metrics.percentile_interval(drawn, confidence)
-    return {name: float(value), f"{name}_low": min(float(low), value), f"{name}_high": max(float(high), value)}
+        share, share_low, share_high = estimate
+        return Present(
+            decided=decided,
+            approved=approved,
+            approved_share=approved / decided,
+            approved_share_low=float(low),
+            approved_share_high=float(high),
+            bad_rate=float(self._bad[self._places][self._approved].mean()),
+            share=share,
+            share_low=share_low,
+            share_high=share_high,
+            more=share * decided - approved,
+        )
 
 
 def _members(rows: pd.DataFrame, group: str) -> NDArray[np.bool_]:

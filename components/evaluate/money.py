@@ -11,10 +11,11 @@ exact, and money is stated as Decimal.
 import datetime
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from components.credit import metrics
@@ -27,6 +28,84 @@ COLUMNS = ("cost_share", "asked_term")
 _CENT = Decimal("0.01")
 _SHARES = 40
 _REPLICATES = 300
+
+
+class CutOff(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the approvals of one cut-off earn, in the currency of the book.
+
+    Args:
+        cutoff: Greatest probability of bad that is approved.
+        approved: Rows approved.
+        approval_rate: Their share of all rows, with Wilson's interval.
+        approval_rate_low: Its lower end.
+        approval_rate_high: Its upper end.
+        bads: The bads among them.
+        bad_rate: Their bad rate.
+        bad_rate_low: Its lower end.
+        bad_rate_high: Its upper end.
+        expected: Profit that the probabilities promise.
+        realised: Profit that the outcomes brought.
+        realised_low: Lower end of its interval (bootstrap of borrowers).
+        realised_high: Its upper end.
+    """
+
+    cutoff: float
+    approved: int
+    approval_rate: float
+    approval_rate_low: float
+    approval_rate_high: float
+    bads: int
+    bad_rate: float
+    bad_rate_low: float
+    bad_rate_high: float
+    expected: Decimal
+    realised: Decimal
+    realised_low: Decimal
+    realised_high: Decimal
+
+
+class GreatestRate(Struct, frozen=True, forbid_unknown_fields=True):
+    """The law's greatest annual rate, its norm and its days, and whether it holds on the day of the report."""
+
+    annual_rate: float
+    norm: str
+    valid_from: datetime.date
+    valid_to: datetime.date | None
+    in_force: bool
+
+
+class Assumptions(Struct, frozen=True, forbid_unknown_fields=True):
+    """Rates, loss and costs that the profit is computed with, as ``config.Money`` names them."""
+
+    funding_rate: float
+    running_cost_share: float
+    loss_given_default: float
+    exposure_share: float
+    visit_cost: Decimal
+
+
+class Profit(Struct, frozen=True, forbid_unknown_fields=True):
+    """Profit by cut-off of the champion.
+
+    Args:
+        currency: Of all amounts.
+        n: Rows of the test sample, those among them that a hard rule declines.
+        rows: The cut-offs, the safest first.
+        best: Place in ``rows`` of the greatest expected profit.
+        configured: Place of the champion's own cut-off; None where it approves nobody.
+        capped_share: Share of the loans that the law's greatest rate makes cheaper than asked.
+        rate_cap: That rate; None where none is known.
+        assumptions: What the profit is computed with.
+    """
+
+    currency: str
+    n: int
+    rows: list[CutOff]
+    best: int
+    configured: int | None
+    capped_share: float
+    rate_cap: GreatestRate | None
+    assumptions: Assumptions
 
 
 @dataclass(frozen=True)
@@ -103,24 +182,21 @@ def rate_cap(caps: list[RateCap], currency: str, day: datetime.date) -> tuple[Ra
     return nearest, away(nearest) == 0
 
 
-def profit_rows(
-    outcomes: Outcomes, passes: NDArray[np.bool_], made: Loans, confidence: float, seed: int
-) -> dict[str, Any]:
+def profit(
+    outcomes: Outcomes, passes: NDArray[np.bool_], made: Loans, settings: Money, confidence: float, seed: int
+) -> Profit:
     """Profit by cut-off: what the probability promised, and what the outcomes brought.
 
     Args:
         outcomes: What happened, and what the champion said.
         passes: (n,) Whether the row breaks no hard rule, some of them; one that does is declined at every cut-off.
         made: What each loan earns and loses.
+        settings: What it was computed with.
         confidence: Confidence of the intervals (bootstrap of borrowers).
         seed: Seed of the bootstrap.
 
     Returns:
-        ``currency``, ``n``, ``rows`` (a cut-off each, the safest first: ``cutoff``, ``approved``, ``approval_rate`` and
-        ``bad_rate`` with their intervals, ``expected`` and ``realised`` profit with the latter's interval), ``best``
-        (the place in ``rows`` of the greatest expected profit), ``configured`` (the place of the champion's cut-off;
-        None where it approves nobody), and the lender's assumptions. Rows that the rules decline count among those of
-        which a share is approved.
+        Rows that the rules decline count among those of which a share is approved.
     """
     bad, probability = outcomes.bad, outcomes.probability
     order = np.flatnonzero(passes)[np.argsort(probability[passes], kind="stable")]
@@ -138,36 +214,32 @@ def profit_rows(
     expected, realised = np.cumsum(promised)[places], np.cumsum(brought)[places]
     bads = np.cumsum(bad[order])[places]
     rows = [
-        {
-            "cutoff": float(probability[order[place]]),
-            "approved": int(place) + 1,
-            **metrics.share("approval_rate", int(place) + 1, bad.size, confidence),
-            "bads": int(bads[k]),
-            **metrics.share("bad_rate", int(bads[k]), int(place) + 1, confidence),
-            "expected": amount(expected[k]),
-            "realised": amount(realised[k]),
-            "realised_low": amount(min(low[k], realised[k])),
-            "realised_high": amount(max(high[k], realised[k])),
-        }
+        CutOff(
+            cutoff=float(probability[order[place]]),
+            approved=int(place) + 1,
+            bads=int(bads[k]),
+            expected=amount(expected[k]),
+            realised=amount(realised[k]),
+            realised_low=amount(min(low[k], realised[k])),
+            realised_high=amount(max(high[k], realised[k])),
+            **metrics.share_of_some("approval_rate", int(place) + 1, bad.size, confidence),
+            **metrics.share_of_some("bad_rate", int(bads[k]), int(place) + 1, confidence),
+        )
         for k, place in enumerate(places)
     ]
     cap = made.cap
-    return {
-        "currency": made.currency,
-        "n": int(bad.size),
-        "rows": rows,
-        "best": int(np.argmax(expected)),
-        "configured": int(np.flatnonzero(places == now - 1)[0]) if now else None,
-        "capped_share": made.capped,
-        "rate_cap": cap
-        and {
-            "annual_rate": cap.annual_rate,
-            "norm": cap.norm,
-            "valid_from": cap.valid_from.isoformat(),
-            "valid_to": cap.valid_to.isoformat() if cap.valid_to else None,
-            "in_force": made.cap_in_force,
-        },
-    }
+    return Profit(
+        currency=made.currency,
+        n=int(bad.size),
+        rows=rows,
+        best=int(np.argmax(expected)),
+        configured=int(np.flatnonzero(places == now - 1)[0]) if now else None,
+        capped_share=made.capped,
+        rate_cap=GreatestRate(cap.annual_rate, cap.norm, cap.valid_from, cap.valid_to, made.cap_in_force)
+        if cap
+        else None,
+        assumptions=msgspec.convert(settings, Assumptions, from_attributes=True),
+    )
 
 
 def amount(cents: float) -> Decimal:

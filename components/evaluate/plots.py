@@ -21,6 +21,9 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from components.credit.metrics import Array
 from components.evaluate.figures import Curves
+from components.evaluate.inclusion import InclusionGroup
+from components.evaluate.money import Profit
+from components.evaluate.study import VintagePoint
 
 LABELS = {"scorecard": "Scorecard", "random_forest": "Random forest", "xgboost": "XGBoost"}
 
@@ -195,7 +198,7 @@ def calibration(name: str, curve: Curves, most: float) -> str:
         most: End of both axes.
     """
     predicted, observed, low, high = (
-        np.array([row[key] for row in curve.calibration]) for key in ("predicted", "observed", "low", "high")
+        np.array([getattr(row, key) for row in curve.calibration]) for key in ("predicted", "observed", "low", "high")
     )
     within = int(((low <= predicted) & (predicted <= high)).sum())
     told = f"{LABELS[name]}: calibration in {predicted.size} groups; {within} intervals hold what was predicted."
@@ -235,17 +238,17 @@ def distribution(name: str, curve: Curves, cutoff_points: int) -> str:
     return "".join(drawing)
 
 
-def inclusion(figures: dict[str, Any], labels: dict[str, str]) -> str:
+def inclusion(groups: list[InclusionGroup], scores: list[str], labels: dict[str, str]) -> str:
     """Share of each group that each score approves at the same bad rate, with intervals; a group a row.
 
     Args:
-        figures: The decision's inclusion.
+        groups: Groups of people without a bureau record.
+        scores: Names of the scores.
         labels: Name of each group.
     """
-    groups, scores = figures["groups"], figures["scores"]
     best = "; ".join(
-        f"{labels[row['group']]} {row['scores']['with']['share']:.0%} with alternative data, "
-        f"{row['scores']['without']['share']:.0%} without"
+        f"{labels[row.group]} {row.scores['with'].share:.0%} with alternative data, "
+        f"{row.scores['without'].share:.0%} without"
         for row in groups
     )
     with _plot("inclusion", (5.4, 1.2 + 0.62 * len(groups)), f"Approved at the same bad rate. {best}.") as drawn:
@@ -253,10 +256,12 @@ def inclusion(figures: dict[str, Any], labels: dict[str, str]) -> str:
         for place, name in enumerate(scores):
             label, colour, marker, _ = _SCORES[name]
             y = np.arange(len(groups)) + (place - (len(scores) - 1) / 2) * 0.15
-            share, low, high = (np.array([row["scores"][name][key] for row in groups]) for key in _INTERVAL)
+            share, low, high = (
+                np.array([getattr(row.scores[name], key) for row in groups], float) for key in _INTERVAL
+            )
             axes.hlines(y, low, high, color=colour, linewidth=1.1)
             axes.plot(share, y, marker, color=colour, markersize=5, label=label)
-        axes.set_yticks(range(len(groups)), [f"{labels[row['group']]}\nn = {row['n']:,}" for row in groups])
+        axes.set_yticks(range(len(groups)), [f"{labels[row.group]}\nn = {row.n:,}" for row in groups])
         axes.set_ylim(len(groups) - 0.5, -0.5)
         axes.set_xlim(-0.02, 1.02)
         axes.set_xlabel("Approved at the same bad rate")
@@ -288,20 +293,20 @@ def inclusion_curves(curves: dict[str, tuple[Array, Array]], limit: float) -> st
     return "".join(drawing)
 
 
-def profit(found: dict[str, Any]) -> str:
+def profit(found: Profit) -> str:
     """Expected and realised profit by share approved, with the interval of the realised one.
 
     Args:
-        found: The decision's money.
+        found: Profit by cut-off.
     """
-    rows = found["rows"]
-    share = np.array([row["approval_rate"] for row in rows])
-    thousands = {key: np.array([float(row[key]) / 1e3 for row in rows]) for key in _PROFITS}
-    best = rows[found["best"]]
-    now = rows[found["configured"]]["approval_rate"] if found["configured"] is not None else 0.0
+    rows = found.rows
+    share = np.array([row.approval_rate for row in rows])
+    thousands = {key: np.array([float(getattr(row, key)) / 1e3 for row in rows]) for key in _PROFITS}
+    best = rows[found.best]
+    now = rows[found.configured].approval_rate if found.configured is not None else 0.0
     told = (
-        f"Profit in thousands of {found['currency']} by share approved; the expected one is greatest at "
-        f"{best['approval_rate']:.0%}, the champion's cut-off approves {now:.0%}."
+        f"Profit in thousands of {found.currency} by share approved; the expected one is greatest at "
+        f"{best.approval_rate:.0%}, the champion's cut-off approves {now:.0%}."
     )
     with _plot("profit", _WIDE, told) as (axes, drawing):
         axes.axhline(0, color=_RULE, linewidth=1)
@@ -309,40 +314,40 @@ def profit(found: dict[str, Any]) -> str:
         axes.fill_between(share, thousands["realised_low"], thousands["realised_high"], color=_GOOD, alpha=0.15, lw=0)
         axes.plot(share, thousands["realised"], color=_GOOD, label="as it turned out")
         axes.plot(share, thousands["expected"], color=_INK, linestyle=(0, (5, 2)), label="expected")
-        axes.plot(best["approval_rate"], float(best["expected"]) / 1e3, "o", color=_INK, markersize=5)
+        axes.plot(best.approval_rate, float(best.expected) / 1e3, "o", color=_INK, markersize=5)
         axes.set_xlabel("Applications approved, safest first")
-        axes.set_ylabel(f"Profit, thousand {found['currency']}")
+        axes.set_ylabel(f"Profit, thousand {found.currency}")
         axes.set_xlim(0, 1)
         _percent(axes, "x")
         axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2)
     return "".join(drawing)
 
 
-def vintages(rows: list[dict[str, Any]], target: dict[str, Any]) -> str:
+def vintages(rows: list[VintagePoint], window_days: int) -> str:
     """Share of each quarter's loans that had become bad by each month; nothing without rows.
 
     Args:
         rows: The study's vintages.
-        target: The configured target.
+        window_days: Days of the target's performance window.
     """
-    names = sorted({row["vintage"] for row in rows})[-_VINTAGES:]
+    names = sorted({row.vintage for row in rows})[-_VINTAGES:]
     if not names:
         return ""
-    last = {name: [row for row in rows if row["vintage"] == name][-1] for name in names}
-    said = "; ".join(f"{name} {last[name]['bad_rate']:.1%} after {last[name]['month']} months" for name in names)
+    last = {name: [row for row in rows if row.vintage == name][-1] for name in names}
+    said = "; ".join(f"{name} {last[name].bad_rate:.1%} after {last[name].month} months" for name in names)
     colours = (*_MODEL.values(), _GOOD, _BAD)
     with _plot("vintages", (6.4, 4.1), f"Loans that became bad, by quarter of the decision. {said}.") as (
         axes,
         drawing,
     ):
-        axes.axvline(target["window_days"] * 12 / 365, color=_INK, linewidth=0.8, linestyle=(0, (1, 2)))
+        axes.axvline(window_days * 12 / 365, color=_INK, linewidth=0.8, linestyle=(0, (1, 2)))
         for name in names:
-            rate = [0.0, *(row["bad_rate"] for row in rows if row["vintage"] == name)]
+            rate = [0.0, *(row.bad_rate for row in rows if row.vintage == name)]
             colour, dashes = colours[int(name[:4]) % len(colours)], _QUARTERS[int(name[-1]) - 1]
             axes.plot(range(len(rate)), rate, color=colour, linestyle=dashes, linewidth=1.4, label=name)
         axes.set_xlabel("Months since the decision")
         axes.set_ylabel("Loans that had become bad")
-        axes.set_xlim(0, max(12, *(row["month"] for row in rows)))
+        axes.set_xlim(0, max(12, *(row.month for row in rows)))
         axes.set_xticks(range(0, int(axes.get_xlim()[1]) + 1, 3))
         axes.set_ylim(0)
         axes.yaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))

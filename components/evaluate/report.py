@@ -6,11 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import msgspec
+from msgspec import Struct
 
+from components.credit.book.validation import QuarantineReason, ValidationReport
+from components.credit.dictionary import Feature
+from components.credit.features.notes import Leak
 from components.credit.models.card import Card
 from components.credit.models.scorer import Scorer
 from components.evaluate import plots
 from components.evaluate.comparison import Comparison
+from components.evaluate.inclusion import InclusionFigures
 from components.evaluate.study import definition_table, vintage_table
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -48,15 +54,52 @@ REFERENCES = {
 }
 
 
-def page(comparison: Comparison, validation_report: dict[str, Any]) -> str:
+class BinsReview(Struct, frozen=True):
+    """Who reviewed the bins that people set for a feature, when (YYYY-MM-DD), and in which version."""
+
+    reviewed_by: str
+    reviewed_on: str
+    version: str
+
+
+class _Bin(Struct, frozen=True):
+    """A bin with its points, and its rows, their share and bad rate in the training sample."""
+
+    label: str
+    points: int
+    rows: int
+    share: float | None
+    bad_rate: float | None
+    woe: float
+
+
+class _Bins(Struct, frozen=True):
+    """The bins of a feature; ``trend`` and ``review`` are None where there is none to tell of."""
+
+    feature: Feature
+    bins: list[_Bin]
+    information_value: float
+    trend: str | None
+    review: BinsReview | None
+
+
+class _ShownCard(Struct, frozen=True):
+    """A card: whom it scores (empty for all), its base points, and the bins of its features."""
+
+    rows: str
+    base_points: int
+    bins: list[_Bins]
+
+
+def page(comparison: Comparison, validation: ValidationReport) -> str:
     """The report as HTML: no script, nothing fetched, the same bytes for the same comparison.
 
     Args:
         comparison: What the models did on the test sample.
-        validation_report: Rows and reasons of the validate stage.
+        validation: Report of the validate stage.
     """
     decision = comparison.decision
-    champion = decision["champion"]["family"]
+    champion = decision.champion.family
     return (
         environment()
         .get_template("report.html.jinja")
@@ -67,14 +110,14 @@ def page(comparison: Comparison, validation_report: dict[str, Any]) -> str:
             labels=plots.LABELS,
             groups=GROUPS,
             references=REFERENCES,
-            included=inclusion_sentences(decision["inclusion"]),
-            definitions=definition_table(decision["study"]),
-            vintages=vintage_table(decision["study"]),
+            included=inclusion_sentences(decision.inclusion),
+            definitions=definition_table(decision.study),
+            vintages=vintage_table(decision.study),
             figures=FIGURES,
             plots=_plots(comparison, champion),
             cards=_cards(comparison.scorers["scorecard"]),
-            tables=sorted(validation_report.get("rows", {}).items()),
-            reasons=_reasons(validation_report),
+            tables=sorted(validation.rows.items()),
+            reasons=_reasons(validation),
         )
     )
 
@@ -133,23 +176,20 @@ def count(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
 
 
-def money(value: str) -> str:
+def money(value: Decimal) -> str:
     """An amount as the decision states it, with thousands apart."""
-    return f"{Decimal(value):,.2f}".replace("-", "−")
+    return f"{value:,.2f}".replace("-", "−")
 
 
-def inclusion_sentences(figures: dict[str, Any]) -> tuple[str, str] | None:
+def inclusion_sentences(figures: InclusionFigures) -> tuple[str, str] | None:
     """What alternative data do for all people without a bureau record: English and Spanish."""
-    everyone = next((row for row in figures.get("groups", []) if row["group"] == "all"), None)
+    everyone = next((row for row in figures.groups or [] if row.group == "all"), None)
     if everyone is None:
         return None
-    reached, usual, gain = everyone["scores"]["with"], everyone["scores"]["without"], everyone["gains"]["without"]
-    limit, n, bads = share(figures["bad_rate"]), count(everyone["n"]), count(everyone["bads"])
-    of, usually, more = (_of_hundred(value) for value in (reached["share"], usual["share"], gain["gain"]))
-    ends = [
-        _of_hundred(value)
-        for value in (reached["share_low"], reached["share_high"], gain["gain_low"], gain["gain_high"])
-    ]
+    reached, usual, gain = everyone.scores["with"], everyone.scores["without"], everyone.gains["without"]
+    limit, n, bads = share(figures.bad_rate), count(everyone.n), count(everyone.bads)
+    of, usually, more = (_of_hundred(value) for value in (reached.share, usual.share, gain.gain))
+    ends = [_of_hundred(value) for value in (reached.share_low, reached.share_high, gain.gain_low, gain.gain_high)]
     return (
         f"At a bad rate of {limit}, alternative data let {of} of 100 people without a bureau record be approved "
         f"({ends[0]} to {ends[1]}); without these data it is {usually}: a difference of {more} "
@@ -160,8 +200,8 @@ def inclusion_sentences(figures: dict[str, Any]) -> tuple[str, str] | None:
     )
 
 
-def _of_hundred(value: float) -> str:
-    return number(100 * value, 0)
+def _of_hundred(value: float | None) -> str:
+    return number(None if value is None else 100 * value, 0)
 
 
 def p_value(value: float) -> str:
@@ -169,90 +209,89 @@ def p_value(value: float) -> str:
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
-def said(finding: object) -> str:
-    """A finding as words, whether it is a sentence or a record."""
-    if isinstance(finding, dict):
-        return "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in finding.items())
-    return str(finding)
+def said(leak: Leak) -> str:
+    """A leak as words: each of its fields with its value."""
+    return "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in msgspec.to_builtins(leak).items())
 
 
 def _plots(comparison: Comparison, champion: str) -> dict[str, Any]:
     """All drawings of the page; of three kinds there is one a model."""
-    models, curves = comparison.decision["models"], comparison.curves
-    aucs = {
-        name: f"{found['auc']:.3f} ({found['auc_low']:.3f}–{found['auc_high']:.3f})" for name, found in models.items()
-    }
-    most = max(max(row["high"], row["predicted"]) for curve in curves.values() for row in curve.calibration)
+    decision, curves = comparison.decision, comparison.curves
+    models = decision.models
+    aucs = {name: f"{model.auc:.3f} ({model.auc_low:.3f}–{model.auc_high:.3f})" for name, model in models.items()}
+    most = max(max(row.high, row.predicted) for curve in curves.values() for row in curve.calibration)
     end = min(1.0, math.ceil(most * 20) / 20)
-    cutoff_points = {name: found["cutoff_points"] for name, found in models.items()}
-    included, earned = comparison.decision["inclusion"], comparison.decision["money"]
-    approval_share = comparison.decision["rule"]["approval_share"]
+    included = decision.inclusion
     return {
-        "inclusion": plots.inclusion(included, {name: en for name, (en, _) in GROUPS.items()})
-        if included.get("groups")
+        "inclusion": plots.inclusion(
+            included.groups, included.scores or [], {name: en for name, (en, _) in GROUPS.items()}
+        )
+        if included.groups
         else "",
-        "inclusion_curves": plots.inclusion_curves(comparison.inclusion_curves, included["bad_rate"])
-        if comparison.inclusion_curves
+        "inclusion_curves": plots.inclusion_curves(comparison.inclusion_curves, included.bad_rate)
+        if comparison.inclusion_curves and included.bad_rate is not None
         else "",
-        "vintages": plots.vintages(comparison.decision["study"]["vintages"], comparison.decision["target"]),
-        "profit": plots.profit(earned) if earned else "",
+        "vintages": plots.vintages(decision.study.vintages, decision.target.window_days),
+        "profit": plots.profit(decision.money) if decision.money else "",
         "roc": plots.roc(curves, aucs),
-        "precision_recall": plots.precision_recall(curves, models[champion]["bad_rate"]),
+        "precision_recall": plots.precision_recall(curves, models[champion].bad_rate),
         "gains": plots.gains(curves),
-        "strategy": plots.strategy(curves, approval_share, champion),
+        "strategy": plots.strategy(curves, decision.rule.approval_share, champion),
         "confusion": {name: plots.confusion(name, curve) for name, curve in curves.items()},
         "calibration": {name: plots.calibration(name, curve, end) for name, curve in curves.items()},
-        "distribution": {name: plots.distribution(name, curve, cutoff_points[name]) for name, curve in curves.items()},
+        "distribution": {
+            name: plots.distribution(name, curve, models[name].cutoff_points) for name, curve in curves.items()
+        },
     }
 
 
-def _cards(scorer: Scorer) -> list[dict[str, Any]]:
+def _cards(scorer: Scorer) -> list[_ShownCard]:
     """The scorecard: one card, or two with whom each scores."""
     names = {feature.name: feature.en for feature in scorer.features}
     parting = scorer.engine.parting.feature if scorer.engine.parting else ""
     return [
-        {
-            "rows": rows.replace(parting, names.get(parting, ""), 1),
-            "base_points": card.base_points,
-            "bins": _bins(scorer, card),
-        }
+        _ShownCard(rows.replace(parting, names.get(parting, ""), 1), card.base_points, _bins(scorer, card))
         for rows, card in scorer.engine.cards
     ]
 
 
-def _bins(scorer: Scorer, card: Card) -> list[dict[str, Any]]:
+def _bins(scorer: Scorer, card: Card) -> list[_Bins]:
     """A card's bins with points, share of training rows and bad rate, features of most information first."""
     found = []
-    reviewed: Any = scorer.training.get("manual_bins", {})
+    reviewed = bins_reviews(scorer)
     known = {feature.name: feature for feature in scorer.features}
     for binning, points in zip(card.binnings, card.points, strict=True):
         feature = known[binning.feature]
         rows = sum(bin_.rows for bin_ in binning.bins)
         bins = [
-            {
-                "label": bin_.label,
-                "points": given,
-                "rows": bin_.rows,
-                "share": bin_.rows / rows if rows else None,
-                "bad_rate": bin_.bads / bin_.rows if bin_.rows else None,
-                "woe": bin_.woe,
-            }
+            _Bin(
+                label=bin_.label,
+                points=given,
+                rows=bin_.rows,
+                share=bin_.rows / rows if rows else None,
+                bad_rate=bin_.bads / bin_.rows if bin_.rows else None,
+                woe=bin_.woe,
+            )
             for bin_, given in zip(binning.bins, points, strict=True)
             if bin_.rows or given
         ]
         found.append(
-            {
-                "feature": feature,
-                "bins": bins,
-                "information_value": binning.information_value,
-                "trend": binning.trend if binning.type == "number" and binning.cuts else None,
-                "review": reviewed.get(feature.name),
-            }
+            _Bins(
+                feature=feature,
+                bins=bins,
+                information_value=binning.information_value,
+                trend=binning.trend if binning.type == "number" and binning.cuts else None,
+                review=reviewed.get(feature.name),
+            )
         )
-    return sorted(found, key=lambda entry: (-entry["information_value"], entry["feature"].name))
+    return sorted(found, key=lambda entry: (-entry.information_value, entry.feature.name))
 
 
-def _reasons(validation_report: dict[str, Any]) -> list[dict[str, Any]]:
+def bins_reviews(scorer: Scorer) -> dict[str, BinsReview]:
+    """The review of each feature whose bins people set, by the model's training report."""
+    return msgspec.convert(scorer.training.get("manual_bins", {}), dict[str, BinsReview])
+
+
+def _reasons(validation: ValidationReport) -> list[QuarantineReason]:
     """The reasons that put most rows in quarantine."""
-    reasons = validation_report.get("reasons", [])
-    return sorted(reasons, key=lambda row: (-row["rows"], row["table"], row["reason"]))[:_REASONS_SHOWN]
+    return sorted(validation.reasons, key=lambda row: (-row.rows, row.table, row.reason))[:_REASONS_SHOWN]

@@ -1,16 +1,17 @@
 """What tells whether the split is honest: can its sides be told apart, and what would a random one have shown?"""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import xgboost
+from msgspec import Struct
 
 from components.credit import metrics
 from components.credit.config import Limits, Scorecard
 from components.credit.dictionary import Feature
 from components.credit.errors import GateStopped
+from components.credit.features.notes import Leak
 from components.credit.models.trees.engine import fit_encoder
 from components.evaluate.baselines import fit_card
 
@@ -21,12 +22,48 @@ _MOST_ROWS = 10_000
 _ADVERSARY = {"objective": "binary:logistic", "max_depth": 3, "eta": 0.2, "min_child_weight": 5, "nthread": 1}
 _ADVERSARY_TREES = 40
 _TOLD = 5
-Row = dict[str, Any]
+
+
+class Adversary(Struct, frozen=True, forbid_unknown_fields=True):
+    """How well a classifier tells test rows from training rows by the models' inputs.
+
+    Args:
+        auc: Its AUC out of fold, .5 where the samples look alike.
+        auc_low: Lower end of its interval.
+        auc_high: Upper end of its interval.
+        n: Rows of both samples.
+        features: The inputs that tell most, by gain.
+        limit: AUC beyond which one of the inputs is held to be a clock.
+    """
+
+    auc: float
+    auc_low: float
+    auc_high: float
+    n: int
+    features: list[str]
+    limit: float
+
+
+class SplitTest(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a card of one recipe shows on a split: AUC (DeLong by borrower) on ``n`` rows after ``n_training``."""
+
+    split: str
+    auc: float
+    auc_low: float
+    auc_high: float
+    n: int
+    bads: int
+    n_training: int
 
 
 def adversarial(
-    training: pd.DataFrame, test: pd.DataFrame, features: Sequence[Feature], confidence: float, seed: int
-) -> Row | None:
+    training: pd.DataFrame,
+    test: pd.DataFrame,
+    features: Sequence[Feature],
+    limit: float,
+    confidence: float,
+    seed: int,
+) -> Adversary | None:
     """How well a classifier tells test rows from training rows by the models' inputs: .5 where they look alike.
 
     Seasons are left out: in a book of less than a year the month alone tells the samples apart, and is meant to.
@@ -35,12 +72,12 @@ def adversarial(
         training: Columns of the features and ``borrower_id``, of the training sample.
         test: The same of the test sample.
         features: The inputs of all models.
+        limit: AUC beyond which one of them is held to be a clock.
         confidence: Confidence of the interval.
         seed: Seed of the two folds, which part borrowers.
 
     Returns:
-        ``auc`` out of fold with ``auc_low`` and ``auc_high``, ``n``, and the ``features`` that tell most, by gain; None
-        where a side has too few rows.
+        None where a side has too few rows.
     """
     if min(len(training), len(test)) < _LEAST_ROWS:
         return None
@@ -60,31 +97,37 @@ def adversarial(
             gain[int(name.removeprefix("f"))] += float(np.sum(value))
     order = np.argsort(-gain, kind="stable")[:_TOLD]
     auc = metrics.auc_interval(later, said, confidence, borrower)
-    return {
-        "auc": auc.value,
-        "auc_low": auc.low,
-        "auc_high": auc.high,
-        "n": len(both),
-        "features": [features[place].name for place in order if gain[place] > 0],
-    }
+    told = [features[place].name for place in order if gain[place] > 0]
+    return Adversary(auc.value, auc.low, auc.high, len(both), told, limit)
 
 
-def refuse_clock(told: Row | None, limits: Limits) -> list[Row]:
+def refuse_clock(told: Adversary | None, limits: Limits) -> list[Leak]:
     """The finding that the inputs tell test from training rows too well, with the reason that was given; or none.
 
     Raises:
         GateStopped: There is one, and no ``limits.leakage_reason``.
     """
-    if told is None or told["auc"] <= limits.adversarial_auc:
+    if told is None or told.auc <= told.limit:
         return []
     if not limits.leakage_reason.strip():
         raise GateStopped(
             f"A classifier tells the test sample's rows from the training sample's by the models' inputs, with an AUC "
-            f"of {told['auc']:.4f} (limit {limits.adversarial_auc:g}; n = {told['n']:,}), most by "
-            f"{', '.join(told['features'])}: one of them seems to be a clock; take it out of the mapping, or say under "
+            f"of {told.auc:.4f} (limit {told.limit:g}; n = {told.n:,}), most by "
+            f"{', '.join(told.features)}: one of them seems to be a clock; take it out of the mapping, or say under "
             "limits.leakage_reason why it is none."
         )
-    return [{"kind": ADVERSARIAL, **told, "limit": limits.adversarial_auc, "reason": limits.leakage_reason}]
+    return [
+        Leak(
+            kind=ADVERSARIAL,
+            auc=told.auc,
+            auc_low=told.auc_low,
+            auc_high=told.auc_high,
+            n=told.n,
+            features=told.features,
+            limit=told.limit,
+            reason=limits.leakage_reason,
+        )
+    ]
 
 
 def random_split(
@@ -94,7 +137,7 @@ def random_split(
     settings: Scorecard,
     confidence: float,
     seed: int,
-) -> list[Row]:
+) -> list[SplitTest]:
     """What a card of one recipe shows out of time, and what it would have shown on a random split of the same rows.
 
     The random split parts borrowers, and its test set has as great a share of them as of the rows stood in the test
@@ -109,8 +152,7 @@ def random_split(
         seed: Seed of the random split.
 
     Returns:
-        Rows ``out of time`` and ``random``: ``split``, ``auc`` (DeLong by borrower) with ``auc_low`` and ``auc_high``,
-        ``n``, ``bads`` and ``n_training``; none where a side lacks a class or no feature tells anything.
+        ``out of time`` and ``random``; none where a side lacks a class or no feature tells anything.
     """
     both = pd.concat([training, test], ignore_index=True)
     if both.empty:
@@ -127,7 +169,6 @@ def random_split(
             return []
         probability = card.probability({str(name): column for name, column in judged.items()})
         auc = metrics.auc_interval(judged["bad"], probability, confidence, judged["borrower_id"])
-        ends = {"auc": auc.value, "auc_low": auc.low, "auc_high": auc.high}
-        counts = {"n": len(judged), "bads": int(judged["bad"].sum()), "n_training": len(learnt)}
-        found.append({"split": split, **ends, **counts})
+        bads = int(judged["bad"].sum())
+        found.append(SplitTest(split, auc.value, auc.low, auc.high, len(judged), bads, len(learnt)))
     return found

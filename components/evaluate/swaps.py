@@ -1,9 +1,8 @@
 """Swap sets: whom the champion approves, under the hard rules, and another policy does not, and the reverse."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from components.credit import metrics
@@ -13,7 +12,41 @@ from components.evaluate.approvals import PASSES, Flags, approved
 CELLS = ("both_approve", "swap_in", "swap_out", "both_decline")
 
 
-def swap_set(before: Flags, after: Flags, bad: NDArray[np.int64], probability: Array, confidence: float) -> Any:
+class Cell(Struct, frozen=True, forbid_unknown_fields=True):
+    """A cell of the matrix of two policies.
+
+    Args:
+        cell: One of ``CELLS``.
+        n: Its rows.
+        share: Their share of all rows.
+        known: Those whose outcome is known.
+        bads: The bads among them.
+        bad_rate: Bad rate of those with a known outcome, with Wilson's interval; None where none is known.
+        bad_rate_low: Its lower end.
+        bad_rate_high: Its upper end.
+        predicted: Mean probability of bad of all its rows; None where it has none.
+    """
+
+    cell: str
+    n: int
+    share: float
+    known: int
+    bads: int
+    bad_rate: float | None
+    bad_rate_low: float | None
+    bad_rate_high: float | None
+    predicted: float | None
+
+
+class SwapSet(Struct, frozen=True, forbid_unknown_fields=True):
+    """The champion against the lender's own ``decisions``, or against the ``incumbent`` score, on ``n`` rows."""
+
+    against: str
+    n: int
+    cells: list[Cell]
+
+
+def swap_set(before: Flags, after: Flags, bad: NDArray[np.int64], probability: Array, confidence: float) -> list[Cell]:
     """Rows of each cell of the matrix, with what is known of their bads.
 
     Args:
@@ -24,8 +57,7 @@ def swap_set(before: Flags, after: Flags, bad: NDArray[np.int64], probability: A
         confidence: Confidence of the intervals.
 
     Returns:
-        A row a cell of ``CELLS``: ``n``, ``share``, ``known`` (rows with an outcome), ``bads``, ``bad_rate`` of them
-        with its interval (None where no outcome is known), and the mean ``predicted`` probability of all.
+        The cells in the order of ``CELLS``.
     """
     found = []
     for cell, within in zip(CELLS, (before & after, ~before & after, before & ~after, ~before & ~after), strict=True):
@@ -33,22 +65,22 @@ def swap_set(before: Flags, after: Flags, bad: NDArray[np.int64], probability: A
         n, bads = int(known.sum()), int(bad[known].sum())
         low, high = metrics.wilson(bads, n, confidence)
         found.append(
-            {
-                "cell": cell,
-                "n": int(within.sum()),
-                "share": float(within.mean()),
-                "known": n,
-                "bads": bads,
-                "bad_rate": bads / n if n else None,
-                "bad_rate_low": float(low) if n else None,
-                "bad_rate_high": float(high) if n else None,
-                "predicted": float(probability[within].mean()) if within.any() else None,
-            }
+            Cell(
+                cell=cell,
+                n=int(within.sum()),
+                share=float(within.mean()),
+                known=n,
+                bads=bads,
+                bad_rate=bads / n if n else None,
+                bad_rate_low=float(low) if n else None,
+                bad_rate_high=float(high) if n else None,
+                predicted=float(probability[within].mean()) if within.any() else None,
+            )
         )
     return found
 
 
-def swap_sets(rows: pd.DataFrame, champion: str, cutoff: float, confidence: float) -> list[dict[str, Any]]:
+def swap_sets(rows: pd.DataFrame, champion: str, cutoff: float, confidence: float) -> list[SwapSet]:
     """Against the present policy's own decisions, and against the incumbent score at the champion's approval rate.
 
     The hard rules hold for the champion and for the incumbent score; the present policy's decisions stand as they
@@ -62,15 +94,15 @@ def swap_sets(rows: pd.DataFrame, champion: str, cutoff: float, confidence: floa
         confidence: Confidence of the intervals.
 
     Returns:
-        Each with ``against`` (``decisions`` or ``incumbent``), ``n`` and ``cells``; none where the data say nothing.
+        At most one of each kind; none where the data say nothing.
     """
     bad, probability = rows["bad"].to_numpy(), rows[f"probability_{champion}"].to_numpy()
     approves = approved(rows, champion, cutoff)
     labelled = bad >= 0
-    found: list[dict[str, Any]] = []
+    found = []
     if not labelled.all():
         cells = swap_set(labelled, approves, bad, probability, confidence)
-        found.append({"against": "decisions", "n": len(rows), "cells": cells})
+        found.append(SwapSet("decisions", len(rows), cells))
     score = rows["incumbent_score"].to_numpy(float) if "incumbent_score" in rows else np.full(len(rows), np.nan)
     if not np.isnan(score[labelled]).any():
         n = int(approves[labelled].sum())
@@ -79,5 +111,5 @@ def swap_sets(rows: pd.DataFrame, champion: str, cutoff: float, confidence: floa
         before = np.zeros(int(labelled.sum()), dtype=bool)
         before[order[:n]] = True
         cells = swap_set(before, approves[labelled], bad[labelled], probability[labelled], confidence)
-        found.append({"against": "incumbent", "n": int(labelled.sum()), "cells": cells})
+        found.append(SwapSet("incumbent", int(labelled.sum()), cells))
     return found

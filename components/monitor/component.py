@@ -34,7 +34,6 @@ def monitor(
     from components.credit.drift import reference_of
     from components.credit.features.recipe import ModelInputs
     from components.credit.progress import stage
-    from components.credit.release.policy import released_rules
     from components.credit.release.registry import fetch
     from components.credit.settings import secret
     from components.monitor.findings import find, released_psi
@@ -48,7 +47,7 @@ def monitor(
         reference = reference_of(scorer.training)
         inputs = [read_manifest(part.path) for part in features]
         settings = read_config(config)
-        rules = released_rules(package.decision)
+        rules = package.decision.rule.policy
         seen = look(inputs, scorer, rules, reference, package.as_of, settings, store, progress)
         released = released_psi(package.decision, scorer.family)
         found = find(seen, scorer, package.version, reference, released, inputs[0].as_of, settings)
@@ -67,14 +66,15 @@ def drift(findings: Input[Artifact]):
     Args:
         findings: What monitoring found.
     """
-    from components.credit.book.documents import read_json
+    from components.credit.book.documents import read_record
     from components.credit.book.store import DATA_BUCKET, Store, access_from_environment
     from components.credit.progress import stage
+    from components.monitor.findings import Findings
 
     with stage("drift") as progress:
-        found = read_json(findings.path)
-        for sentence in found["drift"]:
+        found = read_record(findings.path, Findings)
+        for sentence in found.drift:
             progress.warn(sentence)
-        key = f"monitoring/drift/as_of={found['as_of']}/{found['model']}.json"
+        key = f"monitoring/drift/as_of={found.as_of}/{found.model}.json"
         with open(findings.path, "rb") as opened:
             Store(access_from_environment()).write_once(DATA_BUCKET, key, opened.read())

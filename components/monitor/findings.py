@@ -13,8 +13,10 @@ from msgspec import Struct
 from components.credit import metrics
 from components.credit.config import Config
 from components.credit.drift import Reference, Shift, psi
+from components.credit.errors import ModelRefused
 from components.credit.models.calibration import Floats
 from components.credit.models.scorer import Scorer
+from components.credit.release.decision import Decision
 from components.monitor.recent import Seen
 
 
@@ -175,7 +177,13 @@ def _drift(
     return found
 
 
-def released_psi(decision: dict[str, Any], family: str) -> float:
-    """PSI of a model's score out of time as the comparison that chose it had it; 0 where it had none."""
-    shift = decision.get("models", {}).get(family, {}).get("psi") or {}
-    return float(shift.get("value") or 0.0)
+def released_psi(decision: Decision, family: str) -> float:
+    """PSI of a model's score out of time in the decision that chose it; 0 where the training sample had no rows.
+
+    Raises:
+        ModelRefused: The decision does not hold the family.
+    """
+    model = decision.models.get(family)
+    if model is None:
+        raise ModelRefused(f"The decision that came with the champion has no figures of {family}; train it again.")
+    return model.psi.value if model.psi else 0.0

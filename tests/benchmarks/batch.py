@@ -83,9 +83,12 @@ def ours(folder: Path) -> None:
     from components.credit.release.registry import Package
     from components.score.batch import BATCH_ROWS, SCORES, scores
     from components.scorer.model import Model
+    from tests.decisions import decision
 
     scorer = load(folder / "model")
-    model = Model(Package("benchmark", "xgboost", "2024-06-30", "", "", {}, {}), scorer, None, None)
+    model = Model(
+        Package("benchmark", "xgboost", "2024-06-30", "", "", {}, decision("xgboost", "benchmark")), scorer, None, None
+    )
     with (
         pq.ParquetFile(folder / "rows.parquet", pre_buffer=False) as file,
         pq.ParquetWriter(folder / "ours.parquet", SCORES, compression="zstd") as target,

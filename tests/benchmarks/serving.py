@@ -30,6 +30,7 @@ from components.credit.release.registry import Package, promote, register
 from components.credit.release.signing import new_key_pair
 from pipelines.embedded import embedded_store
 from pipelines.processes import ended
+from tests.decisions import decision
 
 HERE = Path(__file__).resolve().parent
 PEERS = HERE.parents[1] / "build" / "peers"
@@ -121,7 +122,8 @@ def _cases(folder: Path, stack: ExitStack) -> list[Case]:
     models["approving"] = dataclasses.replace(models["xgboost"], cutoff=0.95)
     for family, scorer in models.items():
         save(scorer, folder / family)
-        package = Package(scorer.version(), scorer.family, "2024-06-30", "benchmark", "ab" * 32, {}, {})
+        chosen = decision(scorer.family, scorer.version())
+        package = Package(scorer.version(), scorer.family, "2024-06-30", "benchmark", "ab" * 32, {}, chosen)
         manifest = register(store, folder / family, package, private)
         versions[family] = scorer.version()
         promote(store, scorer.version(), manifest)

@@ -25,6 +25,7 @@ from components.credit.models.scorer import save
 from components.credit.release.registry import Package, promote, register, set_shadow
 from components.credit.release.signing import new_key_pair
 from pipelines.embedded import embedded_store
+from tests.decisions import decision
 
 
 def main() -> None:
@@ -44,7 +45,8 @@ def main() -> None:
         registered = {}
         for family, scorer in scorers(columns, bad, bytes(booster(columns, bad).save_raw("ubj"))).items():
             save(scorer, folder / family)
-            package = Package(scorer.version(), family, "2024-06-30", "benchmark", "ab" * 32, {}, {})
+            chosen = decision(family, scorer.version())
+            package = Package(scorer.version(), family, "2024-06-30", "benchmark", "ab" * 32, {}, chosen)
             registered[family] = scorer.version(), register(store, folder / family, package, private)
         first, other = registered["xgboost"], registered["scorecard"]
         promote(store, *first)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,8 +11,10 @@ from components.credit.models.binning import Bin, Binning
 from components.credit.models.calibration import Calibration, Scaling
 from components.credit.models.card import Card
 from components.credit.models.scorer import Scorer, save
+from components.credit.release.decision import Decision
 from components.credit.release.registry import Package
 from components.credit.release.signing import new_key_pair
+from tests.decisions import decision
 
 SCALING = Scaling(points=600.0, odds=30.0, pdo=20.0)
 
@@ -24,7 +25,7 @@ class Trained:
 
     scorer: Scorer
     folder: Path
-    decision: dict[str, Any]
+    decision: Decision
     package: Package
 
     @property
@@ -53,14 +54,9 @@ def train(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str], Tra
         )
         save(scorer, tmp_path / name)
         version = scorer.version()
-        decision = {
-            "champion": {"family": "scorecard", "version": version},
-            "data": {"features": "ab" * 32, "as_of": "2024-06-30", "code": "test"},
-            "models": {"scorecard": {"auc": 0.78, "version": version, "grades": []}},
-            "rule": {"person_decides": True},
-        }
-        package = Package(version, "scorecard", "2024-06-30", "test", "ab" * 32, {"auc": 0.78}, decision)
-        return Trained(scorer, tmp_path / name, decision, package)
+        chosen = decision("scorecard", version)
+        package = Package(version, "scorecard", "2024-06-30", "test", "ab" * 32, {"auc": 0.7}, chosen)
+        return Trained(scorer, tmp_path / name, chosen, package)
 
     return made
 

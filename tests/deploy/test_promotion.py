@@ -11,7 +11,7 @@ from components.credit.progress import Progress
 from components.credit.release.registry import champion
 from components.credit.release.signing import new_key_pair
 from components.deploy.promotion import promote_run
-from components.deploy.release import release
+from components.deploy.release import Release, release
 
 Train = Callable[..., Any]
 Keys = tuple[str, str]
@@ -30,8 +30,8 @@ def wait(store: Store, train: Train, keys: Keys, monkeypatch: pytest.MonkeyPatch
     return waiting
 
 
-def promoted(run: str, store: Store, keys: Keys, by: str = "Rosa Quispe", target: str = "local") -> dict[str, Any]:
-    return dict(promote_run(run, by, "2026-10-31", "abc", target, keys[1], store, Progress("promote")))
+def promoted(run: str, store: Store, keys: Keys, by: str = "Rosa Quispe", target: str = "local") -> Release:
+    return promote_run(run, by, "2026-10-31", "abc", target, keys[1], store, Progress("promote"))
 
 
 def approvals(store: Store, version: str) -> list[dict[str, Any]]:
@@ -44,7 +44,7 @@ def test_the_model_of_the_run_becomes_champion_and_the_audit_says_who_approved(
 ) -> None:
     first, second = wait("first", "run-a"), wait("second", "run-b")
     promoted("run-a", store, keys)
-    assert promoted("run-b", store, keys)["previous"] == first.version
+    assert promoted("run-b", store, keys).previous == first.version
     pointer = champion(store)
     assert pointer is not None
     assert pointer.version == second.version
@@ -72,7 +72,7 @@ def test_a_promotion_killed_before_the_pointer_moves_ends_right_when_run_again(
     with pytest.raises(StoreError, match="killed"):
         promoted("run-d", Dying(access), keys)
     assert approvals(store, model.version), "no champion without an approval: it is written first"
-    assert promoted("run-d", store, keys)["version"] == model.version
+    assert promoted("run-d", store, keys).version == model.version
 
 
 def test_a_run_without_a_model_is_refused(store: Store, keys: Keys) -> None:

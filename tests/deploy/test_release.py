@@ -7,8 +7,9 @@ import pytest
 from components.credit.book.store import Access, Store
 from components.credit.errors import InputError, ModelRefused, StoreError
 from components.credit.progress import Progress
+from components.credit.release.decision import Decision
 from components.credit.release.registry import champion, fetch, version_of_run
-from components.deploy.release import release
+from components.deploy.release import Release, release
 
 Train = Callable[..., Any]
 Keys = tuple[str, str]
@@ -20,27 +21,26 @@ def _signing_key(monkeypatch: pytest.MonkeyPatch, keys: Keys) -> None:
 
 
 def released(
-    model: Any, store: Store, decision: dict[str, Any] | None = None, target: str = "local", run: str = ""
-) -> dict[str, Any]:
+    model: Any, store: Store, decision: Decision | None = None, target: str = "local", run: str = ""
+) -> Release:
     run = run or f"run-{model.version}"
     progress = Progress("deploy")
-    return dict(release(str(model.folder), decision or model.decision, target, "abc123", run, store, progress))
+    return release(str(model.folder), decision or model.decision, target, "abc123", run, store, progress)
 
 
 def test_a_release_is_signed_registered_and_pointed_to(store: Store, train: Train, keys: Keys) -> None:
     first, second = train("first"), train("second")
     released(first, store)
-    assert released(second, store) == {
-        "version": second.version,
-        "family": "scorecard",
-        "address": f"s3://quipu-models/models/{second.version}",
-        "previous": first.version,
-    }
+    assert released(second, store) == Release(
+        second.version, "scorecard", f"s3://quipu-models/models/{second.version}", first.version
+    )
     pointer = champion(store)
     assert pointer is not None
     assert pointer.version == second.version
     package, _ = fetch(store, second.version, keys[1])
-    assert (package.code, package.as_of, package.metrics) == ("abc123", "2024-06-30", {"auc": 0.78})
+    assert (package.code, package.as_of) == ("abc123", "2024-06-30")
+    assert (package.metrics["auc"], package.metrics["n"]) == (0.7, 50.0)
+    assert "calibration_slope" not in package.metrics, "a figure that the rows do not give is left out"
     assert package.decision == second.decision
 
 
@@ -53,7 +53,7 @@ def test_a_release_done_twice_is_done_once(store: Store, train: Train) -> None:
 def test_a_model_that_is_to_wait_is_registered_and_the_champion_stays(store: Store, train: Train, keys: Keys) -> None:
     standing, waiting = train("standing"), train("waiting")
     released(standing, store)
-    assert released(waiting, store, target="registry", run="run-7")["previous"] == standing.version
+    assert released(waiting, store, target="registry", run="run-7").previous == standing.version
     pointer = champion(store)
     assert pointer is not None
     assert pointer.version == standing.version
@@ -104,7 +104,7 @@ def test_a_release_killed_at_any_step_ends_right_when_run_again(
     assert pointer is not None
     assert pointer.version in (before.version, model.version)
     fetch(store, pointer.version, keys[1])  # at no moment does the pointer name what does not verify
-    assert released(model, store)["previous"] == before.version
+    assert released(model, store).previous == before.version
     fetch(store, model.version, keys[1])
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import xgboost
@@ -11,6 +11,8 @@ from components.credit.dictionary import Feature
 from components.credit.models.calibration import Calibration, Scaling
 from components.credit.models.scorer import Scorer, save
 from components.credit.models.trees.engine import Encoded, Encoder, Levels, Trees
+from components.credit.release.decision import Decision
+from tests.decisions import decision
 
 FEATURES = ("days_late", "income", "channel")
 
@@ -21,14 +23,14 @@ class Candidate:
 
     scorer: Scorer
     folder: Path
-    decision: dict[str, Any]
+    decision: Decision
 
     @property
     def version(self) -> str:
         return self.scorer.version()
 
 
-def candidate(folder: Path, seed: int, strategy: str = "blue_green") -> Candidate:
+def candidate(folder: Path, seed: int, strategy: Literal["blue_green", "rolling"] = "blue_green") -> Candidate:
     """An XGBoost model of two numbers and a category; another seed gives another version."""
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(300, 3)) * [20, 500, 0.5] + [15, 900, 0]
@@ -54,12 +56,5 @@ def candidate(folder: Path, seed: int, strategy: str = "blue_green") -> Candidat
         training={"seed": seed},
     )
     save(scorer, folder)
-    version = scorer.version()
-    decision = {
-        "champion": {"family": "xgboost", "version": version},
-        "data": {"features": "ab" * 32, "as_of": "2026-10-31", "code": "e2e"},
-        "models": {"xgboost": {"auc": 0.7, "version": version}},
-        "rule": {"person_decides": True},
-        "release": {"approval": False, "strategy": strategy},
-    }
-    return Candidate(scorer, folder, decision)
+    chosen = decision("xgboost", scorer.version(), strategy=strategy, as_of="2026-10-31")
+    return Candidate(scorer, folder, chosen)

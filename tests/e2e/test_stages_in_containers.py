@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow.parquet
 import pytest
 import yaml
@@ -217,7 +218,7 @@ def test_the_deploy_stage_rolls_out_from_its_own_pod_with_no_more_than_its_role(
     files = {path.name: base64.b64encode(path.read_bytes()).decode() for path in model.folder.iterdir()}
     given = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "given", "namespace": NAMESPACE}}
     signing = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "signing-key", "namespace": NAMESPACE}}
-    installed.apply(given | {"binaryData": files, "data": {"decision": json.dumps(model.decision)}})
+    installed.apply(given | {"binaryData": files, "data": {"decision": msgspec.json.encode(model.decision).decode()}})
     installed.apply(signing | {"stringData": {"signing.pem": keys[0]}})
     spec, _ = yaml.safe_load_all((ROOT / "pipelines" / "training.yaml").read_text())
     task = spec["deploymentSpec"]["executors"]["exec-deploy"]["container"]

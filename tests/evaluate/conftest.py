@@ -12,6 +12,7 @@ import xgboost
 
 from components.credit.book.manifest import Manifest
 from components.credit.book.store import Store
+from components.credit.book.validation import ValidationReport
 from components.credit.config import Config
 from components.credit.dictionary import Feature
 from components.credit.models.binning import fit_binning
@@ -30,7 +31,12 @@ SCALING = Scaling(600, 30, 20)
 NOTES = {
     "split": {"kind": "out_of_time", "test_from": "2024-03-01", "embargo_days": 365, "reason": ""},
     "leakage": [],
+    "checks": [],
+    "left_out": {},
+    "beginnings": [],
+    "exclusions": [],
 }
+NO_REPORT = ValidationReport({}, [])
 Publish = Callable[..., Manifest]
 
 

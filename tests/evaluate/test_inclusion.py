@@ -43,45 +43,45 @@ def told(rows: pd.DataFrame, **changed: object) -> dict:
 def test_alternative_data_let_more_be_approved_at_the_same_bad_rate():
     rows = applicants()
     figures = told(rows)
-    everyone = figures["groups"][0]
+    everyone = figures.groups[0]
     thin = rows[rows["thin_file"]]
-    assert (everyone["group"], everyone["n"], everyone["bads"]) == ("all", 2_000, thin["bad"].sum())
+    assert (everyone.group, everyone.n, everyone.bads) == ("all", 2_000, thin["bad"].sum())
     # The score without them ties all, at a bad rate above the limit: it approves nobody.
-    assert everyone["scores"]["without"]["share"] == 0
+    assert everyone.scores["without"].share == 0
     ranked = thin.sort_values("probability_with")["bad"].to_numpy()
-    below = np.flatnonzero(np.cumsum(ranked) / np.arange(1, 2_001) <= figures["bad_rate"])
-    assert everyone["scores"]["with"]["share"] == pytest.approx((below[-1] + 1) / 2_000, abs=0.001)
-    gain = everyone["gains"]["without"]
-    assert 0.5 < gain["gain_low"] < gain["gain"] < gain["gain_high"]
-    assert gain["gain"] == pytest.approx(everyone["scores"]["with"]["share"])
+    below = np.flatnonzero(np.cumsum(ranked) / np.arange(1, 2_001) <= figures.bad_rate)
+    assert everyone.scores["with"].share == pytest.approx((below[-1] + 1) / 2_000, abs=0.001)
+    gain = everyone.gains["without"]
+    assert 0.5 < gain.gain_low < gain.gain < gain.gain_high
+    assert gain.gain == pytest.approx(everyone.scores["with"].share)
 
 
 def test_the_bad_rate_is_that_of_the_present_policys_score_at_the_configured_share():
     rows = applicants()
     best = rows.sort_values("incumbent_score", ascending=False).head(2_800)
-    assert told(rows)["bad_rate"] == pytest.approx(best["bad"].mean(), abs=1e-9)
+    assert told(rows).bad_rate == pytest.approx(best["bad"].mean(), abs=1e-9)
     without = told(rows.drop(columns="incumbent_score"))
-    assert without["basis"] == "without"
-    assert "incumbent" not in without["groups"][0]["scores"]
+    assert without.basis == "without"
+    assert "incumbent" not in without.groups[0].scores
 
 
 def test_groups_stand_apart_and_small_ones_are_named():
     rows = applicants().assign(protected_rural="false")
     rows.loc[:19, "protected_rural"] = "true"
     figures = told(rows)
-    assert [row["group"] for row in figures["groups"]] == ["all", "women", "first_loan"]
-    assert {row["group"]: row["n"] for row in figures["left_out"]} == {"rural": 10, "young": 0}
+    assert [row.group for row in figures.groups] == ["all", "women", "first_loan"]
+    assert {row.group: row.n for row in figures.left_out} == {"rural": 10, "young": 0}
 
 
 def test_the_present_policy_is_compared_at_its_own_bad_rate_with_the_declined_as_predicted():
     rows = applicants()
     declined = rows.head(400).assign(bad=-1, probability_with=0.01)
-    present = told(pd.concat([rows, declined], ignore_index=True))["groups"][0]["present"]
-    assert (present["decided"], present["approved"]) == (2_200, 2_000)
-    assert present["bad_rate"] == pytest.approx(rows.loc[rows["thin_file"], "bad"].mean())
+    present = told(pd.concat([rows, declined], ignore_index=True)).groups[0].present
+    assert (present.decided, present.approved) == (2_200, 2_000)
+    assert present.bad_rate == pytest.approx(rows.loc[rows["thin_file"], "bad"].mean())
     # All who were approved and, since they are predicted to pay, all who were declined.
-    assert present["share"] == 1
-    assert present["more"] == pytest.approx(200)
+    assert present.share == 1
+    assert present.more == pytest.approx(200)
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_the_present_policy_is_compared_at_its_own_bad_rate_with_the_declined_as
 )
 def test_where_there_is_nothing_to_compare_the_report_says_why(rows: pd.DataFrame, changed: dict, why: str):
     figures = told(rows, **changed)
-    assert not figures["told"]
-    assert why in figures["why"]
+    assert not figures.told
+    assert why in figures.why
     assert inclusion_sentences(figures) is None
 
 
@@ -131,10 +131,11 @@ def replace_source(feature: Feature) -> Feature:
 
 
 def test_the_decision_tells_of_inclusion(comparison: Comparison):
-    included = comparison.decision["inclusion"]
-    assert included["told"]
-    everyone = included["groups"][0]
-    assert everyone["n"] > 100
-    assert set(everyone["scores"]) == {"incumbent", "bureau", "own_history", "without", "with"}
-    assert everyone["gains"]["without"]["gain_low"] <= everyone["gains"]["without"]["gain"]
-    assert set(comparison.inclusion_curves) == set(everyone["scores"])
+    included = comparison.decision.inclusion
+    assert included.told
+    assert included.groups is not None
+    everyone = included.groups[0]
+    assert everyone.n > 100
+    assert set(everyone.scores) == {"incumbent", "bureau", "own_history", "without", "with"}
+    assert everyone.gains["without"].gain_low <= everyone.gains["without"].gain
+    assert set(comparison.inclusion_curves) == set(everyone.scores)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import msgspec
 import pytest
 
 from components.credit.book.manifest import Manifest
@@ -15,6 +16,7 @@ from components.evaluate.comparison import Comparison, compare
 from components.evaluate.modelcard import markdown, model_card
 from components.evaluate.report import page
 from components.evaluate.tables import tables
+from tests.evaluate.conftest import NO_REPORT
 from tests.evaluate.test_report import Page
 
 COMPARED = [
@@ -45,8 +47,10 @@ def compared(book: Manifest, scorers: dict[str, Scorer], store: Store) -> Compar
 
 
 def test_the_report_and_the_tables_show_both_cards(compared: Comparison):
-    assert compared.decision["own_cards"] == tables(compared)["own_cards"] == COMPARED
-    text = Page(page(compared, {})).text
+    assert msgspec.to_builtins(compared.decision.own_cards) == COMPARED
+    rows = tables(compared)["own_cards"].to_pylist()
+    assert [{name: value for name, value in row.items() if value is not None} for row in rows] == COMPARED
+    text = Page(page(compared, NO_REPORT)).text
     assert "A card of its own for a segment?" in text
     assert "fewer than 50 bads or goods to learn from" in text
     assert "own card" in text
@@ -58,7 +62,7 @@ def test_the_report_and_the_tables_show_both_cards(compared: Comparison):
         rows = f"{engine.by} {sign} {engine.at:g}"
         assert f"{parting} {sign} {engine.at:g}, {len(card.binnings)} features" in text
         assert f"{card.base_points} points before any feature" in text
-        held = [row for row in tables(compared)["scorecard"] if row["rows"] == rows]
+        held = [row for row in tables(compared)["scorecard"].to_pylist() if row["rows"] == rows]
         assert len(held) == sum(len(binning.bins) for binning in card.binnings)
 
 
@@ -66,15 +70,15 @@ def test_the_model_card_tells_whom_each_card_scores(compared: Comparison, compar
     engine = compared.scorers["scorecard"].engine
     assert isinstance(engine, Cards)
     card = model_card(dataclasses.replace(compared, champion=compared.scorers["scorecard"]))
-    assert card["cards"] == [f"{engine.by} < {engine.at:g}", f"{engine.by} >= {engine.at:g}"]
+    assert card.cards == [f"{engine.by} < {engine.at:g}", f"{engine.by} >= {engine.at:g}"]
     assert f"`{engine.by} >= {engine.at:g}`" in markdown(card)
-    assert model_card(comparison)["cards"] == []
+    assert model_card(comparison).cards == []
 
 
 def test_inference_of_rejects_says_that_there_is_no_one_card(compared: Comparison):
-    assert "cards of their own" in compared.decision["rejects"]["why"]
+    assert "cards of their own" in compared.decision.rejects.why
 
 
 def test_one_card_is_one_table(comparison: Comparison):
-    assert {row["rows"] for row in tables(comparison)["scorecard"]} == {"all"}
-    assert comparison.decision["own_cards"] == []
+    assert {row["rows"] for row in tables(comparison)["scorecard"].to_pylist()} == {"all"}
+    assert comparison.decision.own_cards == []

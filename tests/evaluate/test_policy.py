@@ -6,10 +6,10 @@ import pytest
 from components.credit.book.manifest import Manifest
 from components.credit.book.store import Store
 from components.credit.config import Config, Policy, Rule, parse_config
-from components.credit.errors import InputError, ModelRefused
+from components.credit.errors import InputError
 from components.credit.models.scorer import Scorer
 from components.credit.progress import Progress
-from components.credit.release.policy import in_force, policy, released_rules
+from components.credit.release.policy import in_force, policy
 from components.evaluate.comparison import compare
 
 LENDERS = Rule("many_lenders", "bureau_lenders", 4, "too many lenders", "demasiadas entidades")
@@ -33,14 +33,8 @@ def test_a_decision_carries_its_rules_to_the_scorer(book: Manifest, scorers: dic
     dated = Rule("debt", "debt_to_income", 1.5, "e", "s", "norm", datetime.date(2024, 5, 1))
     config = Config(policy=Policy(rules=[dated, LENDERS]))
     decision = compare(book, scorers, config, store, Progress("evaluate")).decision
-    assert released_rules(decision) == [dated]
-    assert decision["rule"]["policy_without_column"] == ["many_lenders"]
-
-
-def test_a_decision_without_rules_has_none_and_a_foreign_one_is_refused():
-    assert released_rules({}) == []
-    with pytest.raises(ModelRefused, match="train the model again"):
-        released_rules({"rule": {"policy": [{"code": 1}]}})
+    assert decision.rule.policy == [dated]
+    assert decision.rule.policy_without_column == ["many_lenders"]
 
 
 def test_rules_come_from_the_configuration():

@@ -1,17 +1,21 @@
 import re
 from html.parser import HTMLParser
 
+import msgspec
 import pytest
 
 from components.credit.book.manifest import Manifest
 from components.credit.book.store import Store
+from components.credit.book.validation import ValidationReport
 from components.credit.config import Config
 from components.credit.models.scorer import Scorer
 from components.credit.progress import Progress
 from components.evaluate.comparison import Comparison, compare
 from components.evaluate.report import FIGURES, count, number, page, share
+from tests.evaluate.conftest import NO_REPORT
 
-VALIDATION = {
+VALIDATION = msgspec.convert(
+    {
     "rows": {
         "loans": {"in": 41_200, "clean": 41_102, "quarantined": 98},
         "applications": {"in": 3_000, "clean": 3_000, "quarantined": 0},
@@ -22,7 +26,9 @@ VALIDATION = {
             "first_file": "créditos.csv", "first_row": 12,
         }
     ],
-}  # fmt: skip
+    },
+    ValidationReport,
+)  # fmt: skip
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
 
@@ -93,29 +99,29 @@ def test_every_colour_of_the_page_is_declared_for_light_and_dark(html: str):
 
 def test_the_decision_comes_first_in_both_languages(comparison: Comparison, parsed: Page):
     text = " ".join(parsed.text.split())
-    reason = comparison.decision["reason"]
-    assert text.index(reason["es"]) < text.index(reason["en"]) < text.index("Key figures")
-    assert comparison.decision["champion"]["version"] in text
+    reason = comparison.decision.reason
+    assert text.index(reason.es) < text.index(reason.en) < text.index("Key figures")
+    assert comparison.decision.champion.version in text
 
 
 def test_every_figure_of_the_decision_stands_in_the_page(comparison: Comparison, parsed: Page):
-    for found in comparison.decision["models"].values():
+    for found in comparison.decision.models.values():
         for name, label, decimals, as_share in FIGURES:
             told = share if as_share else number
             assert label in parsed.text
             for key in (name, f"{name}_low", f"{name}_high"):
-                assert told(found[key], decimals) in parsed.text, key
-        assert count(found["n"]) in parsed.text
-        assert found["version"] in parsed.text
-    for test in comparison.decision["tests"]:
+                assert told(getattr(found, key), decimals) in parsed.text, key
+        assert count(found.n) in parsed.text
+        assert found.version in parsed.text
+    for test in comparison.decision.tests:
         for key in ("difference", "low", "high", "bootstrap_low", "bootstrap_high"):
-            assert number(test[key], 4) in parsed.text
-    for row in comparison.decision["segments"]:
-        assert number(row["models"]["xgboost"]["auc_low"], 3) in parsed.text
-    for row in comparison.decision["fairness"]["groups"]:
-        assert share(row["approval_rate"]) in parsed.text
-    for row in comparison.decision["strategy"]:
-        assert share(row["models"]["scorecard"]["bad_rate_high"]) in parsed.text
+            assert number(getattr(test, key), 4) in parsed.text
+    for row in comparison.decision.segments:
+        assert number(row.models["xgboost"].auc_low, 3) in parsed.text
+    for row in comparison.decision.fairness.groups:
+        assert share(row.approval_rate) in parsed.text
+    for row in comparison.decision.strategy:
+        assert share(row.models["scorecard"].bad_rate_high) in parsed.text
 
 
 def test_every_plot_says_what_it_shows_and_of_how_many(parsed: Page, html: str):
@@ -150,13 +156,12 @@ def test_names_from_a_dictionary_are_text_not_markup(html: str):
 
 def test_a_random_split_and_leakage_are_called_by_their_names(publish, rows, scorers: dict[str, Scorer], store: Store):
     split = {"kind": "random grouped by borrower", "test_from": None, "embargo_days": None, "reason": "No dates."}
-    finding = {"kind": "single feature", "feature": "debt_to_income", "auc": 0.97}
-    features = publish(rows, leakage=[finding, "repeated rows"], split=split)
-    told = Page(page(compare(features, scorers, Config(), store, Progress("evaluate")), {})).text
+    finding = {"kind": "single feature", "feature": "debt_to_income", "auc": 0.97, "limit": 0.95, "reason": "by law"}
+    features = publish(rows, leakage=[finding], split=split)
+    told = Page(page(compare(features, scorers, Config(), store, Progress("evaluate")), NO_REPORT)).text
     assert "not out of time" in told
     assert "No dates." in told
-    assert "kind: single feature; feature: debt_to_income; auc: 0.97" in told
-    assert "repeated rows" in told
+    assert "kind: single feature; feature: debt_to_income; auc: 0.97; limit: 0.95; reason: by law" in told
     assert "ROC AUC, random split" in told
 
 

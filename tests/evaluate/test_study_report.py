@@ -16,6 +16,7 @@ from components.evaluate.modelcard import markdown, model_card
 from components.evaluate.report import count, page
 from components.evaluate.report import share as shown
 from components.evaluate.tables import write_tables
+from tests.evaluate.conftest import NO_REPORT
 
 STUDY = {
     "why": "",
@@ -64,7 +65,7 @@ def told(html: str) -> str:
 
 
 def test_each_rate_of_the_page_has_its_interval_and_n(studied: Comparison):
-    text = told(page(studied, {}))
+    text = told(page(studied, NO_REPORT))
     for row in STUDY["definitions"]:
         low, high = wilson(row["bads"], row["n"], 0.95)
         assert f"{share(row['bads'] / row['n'])} {share(low)} – {share(high)} n = {count(row['n'])}" in text
@@ -80,7 +81,7 @@ def test_each_rate_of_the_page_has_its_interval_and_n(studied: Comparison):
 
 
 def test_the_page_says_what_is_bad_and_what_is_out_of_scope(studied: Comparison):
-    html = page(studied, {})
+    html = page(studied, NO_REPORT)
     text = told(html)
     assert "came to 60 days past due or more within 365 days" in text
     assert "one that came to 31 to 59 days is neither" in text
@@ -91,9 +92,9 @@ def test_the_page_says_what_is_bad_and_what_is_out_of_scope(studied: Comparison)
 
 
 def test_one_cell_is_marked_as_the_configured_definition(studied: Comparison, publish, rows, scorers, store: Store):
-    (marked,) = re.findall(r'<td class="chosen">(.*?)</td>', page(studied, {}))
+    (marked,) = re.findall(r'<td class="chosen">(.*?)</td>', page(studied, NO_REPORT))
     assert "n = 335, as configured" in marked
-    without = page(compare(publish(rows), scorers, Config(), store, Progress("evaluate")), {})
+    without = page(compare(publish(rows), scorers, Config(), store, Progress("evaluate")), NO_REPORT)
     assert '<td class="chosen">' not in without
 
 
@@ -101,7 +102,7 @@ def test_a_book_that_cannot_be_studied_says_so_in_one_sentence(publish, rows, sc
     why = "The lender gives outcomes without loans or repayments, so the target cannot be studied."
     bare = {**STUDY, "why": why, "loans": 0, "definitions": [], "roll_rates": [], "vintages": []}
     comparison = compare(publish(rows, study=bare), scorers, Config(), store, Progress("evaluate"))
-    assert told(page(comparison, {})).endswith(why)
+    assert told(page(comparison, NO_REPORT)).endswith(why)
     write_tables(comparison, tmp_path)
     assert not (tmp_path / "vintages.csv").exists()
 
@@ -117,6 +118,6 @@ def test_analysts_have_the_study_as_tables(studied: Comparison, tmp_path: Path):
 
 
 def test_the_same_study_gives_the_same_page(studied: Comparison):
-    html = page(studied, {})
-    assert html == page(studied, {})
+    html = page(studied, NO_REPORT)
+    assert html == page(studied, NO_REPORT)
     assert len(re.findall(r"<title>Loans that became bad", html)) == 1

@@ -13,6 +13,7 @@ from components.credit import drift
 from components.credit.book.contract import TIME
 from components.credit.book.manifest import Manifest
 from components.credit.book.store import Store
+from components.credit.config import Rule
 from components.credit.errors import InputError
 from components.credit.progress import Progress
 from components.credit.release.released import REASONS, codes_of
@@ -21,6 +22,7 @@ from components.score.plan import MOST_TASKS, groups, inputs_of
 from components.score.summary import joined, page
 from components.score.tally import merged, shift_of, tallied
 from components.scorer.model import Model
+from tests.decisions import decision
 
 Publish = Callable[[pa.Table, int], Manifest]
 
@@ -150,9 +152,9 @@ def test_the_plan_says_what_the_model_takes(model: Model) -> None:
 
 
 def test_hard_rules_decline_on_the_days_on_which_they_hold(mixed: Model) -> None:
-    rule = {"code": "large", "column": "amount", "above": 5000.0, "en": "Too large", "es": "Muy alto"}
-    later = rule | {"code": "later", "column": "bureau_lenders", "above": 4.0, "valid_from": "2024-07-01"}
-    package = msgspec.structs.replace(mixed.package, decision={"rule": {"policy": [rule, later]}})
+    rule = Rule("large", "amount", 5000.0, "Too large", "Muy alto")
+    later = Rule("later", "bureau_lenders", 4.0, "Too large", "Muy alto", valid_from=datetime.date(2024, 7, 1))
+    package = msgspec.structs.replace(mixed.package, decision=decision("xgboost", mixed.version, [rule, later]))
     model = dataclasses.replace(mixed, package=package)
     assert set(inputs_of(model).features) == {*model.features, "amount", "bureau_lenders"}
     rows = rows_for(model, 4).drop_columns([name for name in ("amount", "bureau_lenders") if name in model.features])

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -34,6 +33,8 @@ RECIPE = Recipe(
     attributes={"shop_score": Attribute("X", "number", "Score of the shop", "Puntaje de la tienda")},
     rates=[],
 )
+from tests.decisions import decision
+
 NUMBERS = ["peak_days_late", "late_share", "bureau_debt", "inflow_monthly", "asked_amount"]
 MIXED = ["late_share", "channel", "attribute_shop_score"]
 
@@ -126,8 +127,8 @@ def keys() -> tuple[str, str]:
 def put_model(store: Store, scorer: Scorer, signing_key: str, folder: Path, person_decides: bool = True) -> str:
     """Put a scorer into a registry; gives its version."""
     save(scorer, folder)
-    decision: dict[str, Any] = {"rule": {"person_decides": person_decides}}
-    made = ("2024-06-30", "test", "ab" * 32, {"auc": 0.7}, decision, "run-1")
+    chosen = decision(scorer.family, scorer.version(), person_decides=person_decides)
+    made = ("2024-06-30", "test", "ab" * 32, {"auc": 0.7}, chosen, "run-1")
     register(store, folder, Package(scorer.version(), scorer.family, *made), signing_key)
     return scorer.version()
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from components.credit.book.contract import TABLES
+from components.credit.config import Rule
 from components.credit.errors import InputError
 from components.credit.features.engine import connect
 from components.credit.features.onerow.history import History
@@ -20,6 +21,7 @@ from components.scorer.document import decision_time, read_document, tables_of
 from components.scorer.http.routes import answer
 from components.scorer.model import Model
 from components.scorer.requests import Request
+from tests.decisions import decision
 
 
 def told(model: Model, document: Any) -> tuple[int, Any]:
@@ -284,9 +286,9 @@ def test_a_time_of_another_zone_is_the_same_moment(numbers: Model, document: dic
 
 
 def test_a_hard_rule_declines_whatever_the_points_and_says_why(mixed: Model, document: dict[str, Any]) -> None:
-    rule = {"code": "large", "column": "asked_amount", "above": 2_000, "es": "Muy alto", "en": "Too large", "norm": "n"}
-    later = rule | {"code": "later", "valid_from": "2024-06-16"}
-    package = msgspec.structs.replace(mixed.package, decision={"rule": {"policy": [rule, later]}})
+    rule = Rule("large", "asked_amount", 2_000, "Too large", "Muy alto", "n")
+    later = msgspec.structs.replace(rule, code="later", valid_from=datetime.date(2024, 6, 16))
+    package = msgspec.structs.replace(mixed.package, decision=decision("xgboost", mixed.version, [rule, later]))
     assert mixed.recipe is not None
     history = History(mixed.recipe, [*mixed.features, "asked_amount"])
     status, declined = told(Model(package, mixed.scorer, mixed.recipe, history), document)

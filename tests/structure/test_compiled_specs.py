@@ -6,7 +6,7 @@ import pytest
 import yaml
 from kfp import components, dsl
 
-from pipelines.compiled import REFERENCE, SPECS, compile_to, reference_text
+from pipelines.compiled import DECISION_SCHEMA, REFERENCE, SPECS, compile_to, decision_schema, reference_text
 from pipelines.quality import quality
 
 
@@ -35,6 +35,10 @@ def test_a_component_loads_into_somebody_elses_pipeline(spec: Path, tmp_path: Pa
 
 def test_the_reference_of_the_components_is_that_of_their_specs() -> None:
     assert REFERENCE.read_text() == reference_text(), "run 'make compile' and commit what changed"
+
+
+def test_the_schema_of_the_decision_is_that_of_its_types() -> None:
+    assert DECISION_SCHEMA.read_bytes() == decision_schema(), "run 'make compile' and commit what changed"
 
 
 def test_two_components_alone_make_a_pipeline_of_their_own(tmp_path: Path) -> None:

@@ -5,19 +5,16 @@ A release carries its rules in its decision, so that the scorer applies the very
 
 import datetime
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import msgspec
 import numpy as np
 
 from components.credit.config import Rule
-from components.credit.errors import ModelRefused
 from components.credit.features.moments import EPOCH
 from components.credit.models.binning import numbers
 from components.credit.models.calibration import Integers
 
 
-def policy(columns: Mapping[str, Any], rules: Sequence[Rule]) -> list[list[str]]:
+def policy(columns: Mapping[str, np.ndarray], rules: Sequence[Rule]) -> list[list[str]]:
     """Codes of the rules that decline each row, in the order of the rules; empty where none does.
 
     A missing value passes: a borrower without a bureau file has no known debt.
@@ -36,7 +33,7 @@ def policy(columns: Mapping[str, Any], rules: Sequence[Rule]) -> list[list[str]]
     return codes
 
 
-def policy_by_day(columns: Mapping[str, Any], rules: Sequence[Rule], days: Integers) -> list[list[str]]:
+def policy_by_day(columns: Mapping[str, np.ndarray], rules: Sequence[Rule], days: Integers) -> list[list[str]]:
     """As ``policy``, by the rules that hold on the day of each row.
 
     Args:
@@ -62,16 +59,3 @@ def in_force(rules: Sequence[Rule], day: datetime.date) -> list[Rule]:
         for rule in rules
         if (rule.valid_from is None or rule.valid_from <= day) and (rule.valid_to is None or day <= rule.valid_to)
     ]
-
-
-def released_rules(decision: Mapping[str, object]) -> list[Rule]:
-    """The rules that a release carries in its decision, whatever day they hold on.
-
-    Raises:
-        ModelRefused: They are not rules that this code reads.
-    """
-    rule = decision.get("rule")
-    try:
-        return msgspec.convert(rule.get("policy", []) if isinstance(rule, dict) else [], list[Rule])
-    except msgspec.ValidationError as error:
-        raise ModelRefused("The decision holds rules that this code does not read; train the model again.") from error

@@ -25,6 +25,7 @@ from components.credit.book.store import MODEL_BUCKET, Store
 from components.credit.errors import InputError, ModelRefused, StoreError
 from components.credit.models.scorer import Scorer, unpack
 from components.credit.models.smoke import SMOKE, check_smoke, smoke
+from components.credit.release.decision import Decision
 from components.credit.release.signing import public_key_of, sign, verified
 
 MANIFEST = "MANIFEST.dsse.json"
@@ -55,7 +56,7 @@ class Package(Struct, frozen=True, forbid_unknown_fields=True):
     code: str
     data: str
     metrics: dict[str, float]
-    decision: dict[str, object]
+    decision: Decision
     run: str = ""
 
 
@@ -301,7 +302,9 @@ def _statement(envelope: bytes, version: str, verify_key: str) -> _Statement:
     try:
         statement = msgspec.json.decode(payload, type=_Statement)
     except msgspec.DecodeError as error:
-        raise ModelRefused(f"{place} is signed but does not describe a model; deploy the model again.") from error
+        raise ModelRefused(
+            f"{place} is signed but does not describe a model as this code reads it ({error}); train the model again."
+        ) from error
     if statement.predicate.version != version:
         raise ModelRefused(
             f"{place} is the signed manifest of another version, {statement.predicate.version}; deploy the model "

@@ -15,7 +15,6 @@ from components.credit.features.recipe import Recipe
 from components.credit.models.binning import Columns
 from components.credit.models.scorer import Scorer
 from components.credit.reasons.reasons import Reason, reasons
-from components.credit.release.policy import released_rules
 from components.credit.release.registry import Package, champion, fetch
 
 REASONS = 4  # at most, for each application
@@ -48,13 +47,12 @@ class Released:
     @property
     def person_decides(self) -> bool:
         """Whether a person must confirm each decision: the lender's policy when the model was released."""
-        rule = self.package.decision.get("rule")
-        return bool(rule.get("person_decides", True)) if isinstance(rule, dict) else True
+        return self.package.decision.rule.person_decides
 
-    @cached_property
+    @property
     def rules(self) -> list[Rule]:
         """The hard rules that it was released with, whatever day they hold on."""
-        return released_rules(self.package.decision)
+        return self.package.decision.rule.policy
 
     @cached_property
     def rule_columns(self) -> list[str]:
@@ -71,7 +69,6 @@ def load_released(store: Store, version: str, verify_key: str) -> Released:
     """
     package, scorer = fetch(store, version, verify_key)
     released = Released(package, scorer, _recipe(scorer, version))
-    _ = released.rules  # so that rules that cannot be read are refused now, not with the first application
     _try_out(released)
     return released
 

@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 
 from components.credit.book.store import Access, Store
+from components.credit.config import Rule
 from components.credit.models.scorer import save
 from components.credit.release.registry import Package, promote, register
 from components.scorer.http.page import PAGE
 from components.scorer.http.routes import answer
 from components.scorer.model import Model
 from components.scorer.requests import STRANGER, Request
+from tests.decisions import decision
 from tests.scorer.models import xgboost_scorer
 from tests.scorer.running import Scorer as Running
 from tests.scorer.running import running
@@ -72,10 +74,10 @@ def strict(access: Access, store: Store, keys: tuple[str, str], tmp_path: Path) 
     """A scorer whose model carries a rule that most borrowers with a bureau file break."""
     model = xgboost_scorer(31)
     save(model, tmp_path / "model")
-    rule = {"code": "debt", "column": "bureau_debt", "above": 50_000.0, "norm": "Res. SBS N.° 6941-2008"}
-    texts = {"en": "The debt with all lenders is too high", "es": "La deuda con todas las entidades es muy alta"}
-    decision: dict[str, Any] = {"rule": {"person_decides": True, "policy": [rule | texts]}}
-    made = ("2024-06-30", "test", "ab" * 32, {"auc": 0.7}, decision, "run-1")
+    en, es = "The debt with all lenders is too high", "La deuda con todas las entidades es muy alta"
+    rule = Rule("debt", "bureau_debt", 50_000.0, en, es, "Res. SBS N.° 6941-2008")
+    chosen = decision(model.family, model.version(), [rule])
+    made = ("2024-06-30", "test", "ab" * 32, {"auc": 0.7}, chosen, "run-1")
     register(store, tmp_path / "model", Package(model.version(), model.family, *made), keys[0])
     promote(store, model.version(), "")
     with running(access, keys[1]) as scorer:
