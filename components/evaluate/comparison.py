@@ -164,7 +164,6 @@ def compare(
     treatment = fairness(test, name, winner.cutoff, confidence, config.limits, config.seed)
     progress.report("inclusion and money", rows=len(test), share=0.85)
     included = inclusion(book.decided, book.baselines, name, policy.approval_share, confidence, config.seed)
-    approvals = approval_steps(test, name, winner.cutoff, confidence)
     evaluation = Evaluation(
         champion=ChosenModel(winner.family, winner.version()),
         reason=Bilingual(judged.choice.en, judged.choice.es),
@@ -174,7 +173,7 @@ def compare(
         data=Data(features.sha256, features.as_of, features.code),
         samples=Samples(notes.samples, notes.bads),
         models=_judged_models(judged, scorers, book, importance, confidence),
-        approvals=approvals,
+        approvals=approval_steps(test, name, winner.cutoff, confidence),
         checks=notes.checks,
         exclusions=notes.exclusions,
         fairness=treatment,
@@ -199,17 +198,28 @@ def compare(
         swaps=swap_sets(book.decided, name, winner.cutoff, confidence),
         tests=_challenger_tests(judged, policy),
     )
-    fpr, tpr, thresholds = judged.curves[name].roc
+    return _comparison(judged, scorers, evaluation, included.curves)
+
+
+def _comparison(
+    judged: _Judgement,
+    scorers: dict[str, Scorer],
+    evaluation: Evaluation,
+    inclusion_curves: dict[str, tuple[Array, Array]],
+) -> Comparison:
+    name = judged.choice.champion
+    shown = judged.curves[name]
+    fpr, tpr, thresholds = shown.roc
     return Comparison(
-        champion=winner,
+        champion=scorers[name],
         decision=rounded(evaluation),
         headline={figure: float(getattr(judged.figures[name], figure)) for figure in _HEADLINE}
-        | {"approval_rate": approvals[-1].share or 0.0},
+        | {"approval_rate": evaluation.approvals[-1].share or 0.0},
         roc=(fpr.tolist(), tpr.tolist(), thresholds.tolist()),
-        confusion=judged.curves[name].confusion.tolist(),
+        confusion=shown.confusion.tolist(),
         scorers=scorers,
         curves=judged.curves,
-        inclusion_curves=included.curves,
+        inclusion_curves=inclusion_curves,
     )
 
 

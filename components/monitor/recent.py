@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow as pa
 from components.credit.book.manifest import Manifest
 from components.credit.book.store import Store
 from components.credit.config import Config, Rule
-from components.credit.drift import Array, Reference
+from components.credit.drift import Array, Distribution, Reference
 from components.credit.errors import InputError
 from components.credit.features.moments import local_days
 from components.credit.models.binning import Columns
@@ -20,6 +20,7 @@ from components.credit.models.scorer import Scorer
 from components.credit.progress import Progress
 from components.credit.release.policy import policy_by_day
 
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
 _BATCH_ROWS = 65_536
 _DAY = datetime.timedelta(days=1)
 
@@ -42,7 +43,7 @@ class Seen:
     since: datetime.date
     points: Integers
     probability: Floats
-    passes: np.ndarray[Any, np.dtype[np.bool_]]
+    passes: Flags
     counts: list[Array]
     matured_probability: Floats
     matured_bad: Integers
@@ -83,7 +84,6 @@ def look(
     unknown_from = datetime.date.fromisoformat(trained_as_of) - unknown_days * _DAY
     inputs = [feature.name for feature in scorer.features]
     names = [*inputs, *sorted({rule.column for rule in rules} - set(inputs))]
-    local_day = local_days(str(scorer.recipe["time_zone"])) if scorer.recipe else local_days("UTC")
     for name in names:
         if name not in features[0].tables["features"].columns:
             raise InputError(
@@ -91,7 +91,7 @@ def look(
             )
     distributions = reference.features if reference else []
     counts = [np.zeros(len(distribution.counts)) for distribution in distributions]
-    points, probability, passes, matured_probability, matured_bad, matured_borrower = [], [], [], [], [], []
+    parts: list[_Part] = []
     rows = 0
     for manifest in features:
         for batch in store.batches(
@@ -103,32 +103,61 @@ def look(
             matured = (day > np.datetime64(unknown_from)) & ((label == "good") | (label == "bad"))
             kept = recent | matured
             if kept.any():
-                looked_at = batch.filter(pa.array(kept))
-                columns = _columns(looked_at, scorer)
-                recent, matured, label = recent[kept], matured[kept], label[kept]
-                log_odds = scorer.log_odds(scorer.margin(columns))
-                bad_probability = sigmoid(log_odds)
-                points.append(scorer.scaling.whole_points(log_odds)[recent])
-                probability.append(bad_probability[recent])
-                days = np.array([local_day(at) for at in looked_at["decided_at"].cast(pa.int64()).to_pylist()])
-                ruled = {rule.column: looked_at[rule.column].to_numpy(zero_copy_only=False) for rule in rules}
-                passes.append(np.array([not codes for codes in policy_by_day(ruled, rules, days)], dtype=bool)[recent])
-                matured_probability.append(bad_probability[matured])
-                matured_bad.append((label[matured] == "bad").astype(np.int64))
-                matured_borrower.append(np.array(batch["borrower_id"].to_pylist(), dtype=object)[kept][matured])
-                for place, distribution in enumerate(distributions):
-                    counts[place] += distribution.count(columns[distribution.name][recent])
+                part = _score(batch.filter(pa.array(kept)), recent[kept], matured[kept], scorer, rules, distributions)
+                parts.append(part)
+                counts = [before + more for before, more in zip(counts, part.counts, strict=True)]
             rows += batch.num_rows
             progress.report("scoring", rows=rows)
+    borrowers = np.concatenate([*(part.matured_borrower for part in parts), np.zeros(0, object)])
     return Seen(
         since=since + _DAY,
-        points=np.concatenate([*points, np.zeros(0, np.int64)]),
-        probability=np.concatenate([*probability, np.zeros(0)]),
-        passes=np.concatenate([*passes, np.zeros(0, dtype=bool)]),
+        points=np.concatenate([*(part.points for part in parts), np.zeros(0, np.int64)]),
+        probability=np.concatenate([*(part.probability for part in parts), np.zeros(0)]),
+        passes=np.concatenate([*(part.passes for part in parts), np.zeros(0, dtype=bool)]),
         counts=counts,
-        matured_probability=np.concatenate([*matured_probability, np.zeros(0)]),
-        matured_bad=np.concatenate([*matured_bad, np.zeros(0, np.int64)]),
-        matured_borrower=np.unique(np.concatenate([*matured_borrower, np.zeros(0, object)]), return_inverse=True)[1],
+        matured_probability=np.concatenate([*(part.matured_probability for part in parts), np.zeros(0)]),
+        matured_bad=np.concatenate([*(part.matured_bad for part in parts), np.zeros(0, np.int64)]),
+        matured_borrower=np.unique(borrowers, return_inverse=True)[1],
+    )
+
+
+class _Part(NamedTuple):
+    """``Seen`` of a batch; a borrower is a token here."""
+
+    points: Integers
+    probability: Floats
+    passes: Flags
+    counts: list[Array]
+    matured_probability: Floats
+    matured_bad: Integers
+    matured_borrower: np.ndarray[Any, Any]
+
+
+def _score(
+    batch: pa.RecordBatch,
+    recent: Flags,
+    matured: Flags,
+    scorer: Scorer,
+    rules: Sequence[Rule],
+    distributions: Sequence[Distribution],
+) -> _Part:
+    """The figures of the rows of a batch that are recent or matured."""
+    columns = _columns(batch, scorer)
+    log_odds = scorer.log_odds(scorer.margin(columns))
+    probability = sigmoid(log_odds)
+    local_day = local_days(str(scorer.recipe["time_zone"]) if scorer.recipe else "UTC")
+    days = np.array([local_day(at) for at in batch["decided_at"].cast(pa.int64()).to_pylist()])
+    ruled = {rule.column: batch[rule.column].to_numpy(zero_copy_only=False) for rule in rules}
+    passes = np.array([not codes for codes in policy_by_day(ruled, rules, days)], dtype=bool)
+    bad = np.array(batch["label"].to_pylist(), dtype=object) == "bad"
+    return _Part(
+        points=scorer.scaling.whole_points(log_odds)[recent],
+        probability=probability[recent],
+        passes=passes[recent],
+        counts=[distribution.count(columns[distribution.name][recent]) for distribution in distributions],
+        matured_probability=probability[matured],
+        matured_bad=bad[matured].astype(np.int64),
+        matured_borrower=np.array(batch["borrower_id"].to_pylist(), dtype=object)[matured],
     )
 
 
