@@ -10,10 +10,7 @@ MODULES = sorted(path for folder in ("components", "pipelines") for path in (ROO
 MOST_OF_A_FUNCTION, MOST_OF_A_MODULE = 80, 450
 # Longer still: who parts one takes it off.
 LONG_FUNCTIONS = {
-    "components/evaluate/comparison.py: compare",
-    "components/evaluate/inclusion.py: inclusion",
     "components/feature/table.py: build",
-    "components/monitor/recent.py: look",
     "components/scorer/http/openapi.py: openapi",
 }
 LONG_MODULES = {"components/scorer/http/server.py"}

@@ -15,7 +15,6 @@ FOREIGN = {
     "credit/features/onerow/expressions.py: CALLED": "names that compiled expressions of SQL may call",
     "credit/training/search.py: draw_candidates": "parameters of scikit-learn's and XGBoost's estimators",
     "deploy/pod_diagnosis.py: trouble_of": "objects of the Kubernetes API",
-    "exporter/runs.py: stages_of": "tasks of the Kubeflow Pipelines API",
     "feature/table.py: WRITING": "arguments of PyArrow's Parquet writer",
 }
 # The form is ours and should be a type: each public name with what reads it through a type already, or why not yet.
@@ -41,7 +40,7 @@ UNTYPED = {
     "feature/study.py: vintage_counts": "``FeatureNotes`` types it",
     "train_sklearn/own_cards.py: Row": "``evaluate.own_cards`` types it",
     "train_sklearn/own_cards.py: own_cards": "``evaluate.own_cards`` types it",
-    "train_sklearn/rejects.py: Inferred.bands": "``evaluate.rejects`` types it",
+    "train_sklearn/rejects.py: Inference.bands": "``evaluate.rejects`` types it",
     "train_sklearn/rejects.py: parcels": "``evaluate.rejects`` types it",
     "validate/quarantine.py: Checked.report": "``ValidationReport`` types it",
 }
