@@ -83,6 +83,8 @@ class Limits(Struct, forbid_unknown_fields=True, frozen=True):
 
     Args:
         quarantined_share: Greatest share of a table's rows that may go to quarantine.
+        unclear_share: Greatest share of the loans that are old enough for a label of which rows in quarantine, or rows
+            that contradict each other, decide it.
         least_bads: Least number of bads in the training set.
         single_feature_auc: AUC from which a single feature is held to be a leak.
         repeated_rows_share: Greatest share of applications whose features all repeat another's.
@@ -96,6 +98,7 @@ class Limits(Struct, forbid_unknown_fields=True, frozen=True):
     """
 
     quarantined_share: Share = 0.05
+    unclear_share: Share = 0.25
     least_bads: Positive = 50
     single_feature_auc: Share = 0.95
     repeated_rows_share: Share = 0.10

@@ -37,11 +37,12 @@ def follow_loans(connection: duckdb.DuckDBPyConnection, target: Target, recipe: 
     thresholds = sorted({*BAD_DAYS, target.bad_days})
     # An instalment is open on the day after the half's last one where it was settled later, or never.
     late = ", ".join(
-        f"min(CASE WHEN coalesce(settled_on - due_on >= {days}, TRUE) THEN due_on + {days} END) AS late_{days}"
+        f"least(min(CASE WHEN coalesce(settled_on - due_on >= {days}, TRUE) THEN due_on + {days} END), "
+        f"min(CASE WHEN late_before >= {days} THEN moved_from + {days} END)) AS late_{days}"
         for days in thresholds
     )
     reached = ", ".join(f"min(s.late_{days}) AS late_{days}" for days in thresholds)
-    steps = loan_steps(target, recipe, as_of) | {
+    steps = loan_steps(target, recipe, as_of, beyond=True) | {
         "halved": f"""
             SELECT *, until - {target.window_days - target.window_days // 2} AS half FROM settled
         """,

@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet
 
-from components.credit.book.contract import CATEGORY, IDENTIFIER, TIME
+from components.credit.book.contract import CATEGORY, DOUBTFUL_LOANS, IDENTIFIER, TIME
 from components.credit.book.manifest import Manifest
 from components.credit.book.mapping import Mapping
 from components.credit.book.store import Store
@@ -33,7 +33,7 @@ from components.feature.history_start import beginnings, note_beginning
 from components.feature.leakage import Finding, checked, leak_rows, leaks, refuse
 from components.feature.split import assign_samples, check_samples, counted, exclusions
 from components.feature.study import follow_loans, study
-from components.feature.target import label_query
+from components.feature.target import label_query, unclear_loans
 
 THREADS, MEMORY = 2, "2GB"
 ROW_GROUP = 100_000
@@ -61,7 +61,7 @@ def build(
         progress: Takes row counts and warnings.
 
     Returns:
-        Manifest of the dataset ``features``, with the notes split, samples, bads, exclusions, leakage, checks,
+        Manifest of the dataset ``features``, with the notes split, samples, bads, exclusions, unclear, leakage, checks,
         left_out, beginnings, study and recipe; and the feature dictionary, in the order of the columns.
 
     Raises:
@@ -81,6 +81,7 @@ def build(
                 progress.report("features", share=0.8 * (part + 1) / parts)
             studied = study(connection, config.target, recipe, clean.as_of)
             connection.read_parquet(str(folder / "made-*.parquet")).create_view("made")
+            unclear = unclear_loans(connection, config.limits, progress)
             split = assign_samples(connection, config, mapping.dated)
             rows, bads = counted(connection)
             excluded = exclusions(connection, config.target)
@@ -115,6 +116,7 @@ def build(
             "left_out": left_out,
             "beginnings": begun,
             "exclusions": excluded,
+            "unclear": unclear,
             "study": studied,
             "recipe": msgspec.to_builtins(recipe),
         }
@@ -146,10 +148,11 @@ def make_part(
             earliest = _earliest(connection, name)
             check_currencies(name, earliest, recipe)
             note_beginning(connection, name, earliest.values())
-    if "repayments" not in recipe.absent:
-        _warn_of_loose_payments(connection, part, progress)
     connection.sql(query(recipe)).write_parquet(str(folder / made(part)))
-    found = label_query(config.target, recipe, clean.as_of)
+    doubtful = DOUBTFUL_LOANS in clean.tables
+    if doubtful:
+        connection.register(DOUBTFUL_LOANS, store.table(clean, DOUBTFUL_LOANS))
+    found = label_query(config.target, recipe, clean.as_of, doubtful=doubtful)
     connection.execute(f"CREATE TABLE IF NOT EXISTS labels AS {found} LIMIT 0")
     connection.sql(found).insert_into("labels")
 
@@ -246,17 +249,6 @@ def _earliest(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, in
     return dict(
         connection.execute(f"SELECT currency, epoch_us(min(event_time)) FROM {table} GROUP BY currency").fetchall()
     )
-
-
-def _warn_of_loose_payments(connection: duckdb.DuckDBPyConnection, part: int, progress: Progress) -> None:
-    found = connection.execute(
-        "SELECT count(*) FROM repayments WHERE kind = 'payment' AND instalment IS NULL AND due_on IS NULL"
-    ).fetchall()
-    if found[0][0]:
-        progress.warn(
-            f"{found[0][0]:,} payments of partition {part} name neither instalment nor due date, so they settle no "
-            "instalment; map one of the two."
-        )
 
 
 def made(part: int) -> str:

@@ -3,7 +3,8 @@
 good           performed through the whole window
 bad            peak days past due, a write-off, a court case or a refinancing within the window
 indeterminate  between the two; neither trains nor tests
-unlabelled     declined, not disbursed, not yet matured, or nothing known of its instalments
+unlabelled     declined, not disbursed, not yet matured, nothing known of its instalments, or unclear: a row of its loan
+               is in quarantine, or its rows contradict each other (``settlement.UNCLEAR``)
 out_of_scope   left out by ``target.exclusions``, whatever became of it
 
 Days past due are the peak within the performance window: an instalment counts from the day it was due to the day it
@@ -16,17 +17,27 @@ goods, would make it look worse than it is.
 import datetime
 from zoneinfo import ZoneInfo
 
+import duckdb
+
 from components.credit.book.contract import ATTRIBUTE_PREFIX, CATEGORY, TABLES
-from components.credit.config import Exclusion, Target
-from components.credit.errors import InputError, nearest
+from components.credit.config import Exclusion, Limits, Target
+from components.credit.errors import GateStopped, InputError, nearest
 from components.credit.features.query import text_of
 from components.credit.features.recipe import Recipe
-from components.credit.features.repayments import ENDING, INSTALMENT, SETTLED
+from components.credit.features.settlement import POOLED, SETTLEMENT, TAKEN_BACK, TWO_ROWS, UNCLEAR, event
+from components.credit.progress import Progress
 
+QUARANTINED = "a row in quarantine"
+_REMEDIES = {
+    QUARANTINED: "see the quarantine of loans and repayments and mend its rows at their source",
+    TAKEN_BACK: "map payments that are taken back as negative amounts or as kind 'reversal', each beside its payment",
+    TWO_ROWS: "map repayments.schedule_version or known_at, by which the later row counts, and fees as kind 'fee'",
+    POOLED: "map repayments.instalment of payments, or the amounts",
+}
 LABELS = ("good", "bad", "indeterminate", "unlabelled", "out_of_scope")
 
 
-def label_query(target: Target, recipe: Recipe, as_of: str) -> str:
+def label_query(target: Target, recipe: Recipe, as_of: str, *, doubtful: bool = False) -> str:
     """SQL of the label of every application that was decided by the as-of day.
 
     It runs on a connection of ``features.query.connect`` where the tables are registered by name.
@@ -35,9 +46,12 @@ def label_query(target: Target, recipe: Recipe, as_of: str) -> str:
         target: What a bad loan is.
         recipe: What to know of the lender.
         as_of: As-of day, YYYY-MM-DD.
+        doubtful: Whether there is a table ``doubtful_loans`` with the ``loan_id`` of each loan of which validate put a
+            row in quarantine.
 
     Returns:
-        SQL with the columns application_id, borrower_id, decided_at, decided_day, label, exclusion (its code).
+        SQL with the columns application_id, borrower_id, decided_at, decided_day, label, exclusion (its code) and
+        unclear (why a loan that is old enough has no label).
 
     Raises:
         InputError: An exclusion names a column that there is not, or that holds no text.
@@ -46,11 +60,14 @@ def label_query(target: Target, recipe: Recipe, as_of: str) -> str:
     steps = loan_steps(target, recipe, as_of)
     if repayments_known(recipe):
         steps["performance"] = _PERFORMANCE
+        steps["unclear"] = UNCLEAR + (_DOUBTFUL if doubtful else "")
+        steps["doubt"] = "SELECT row, min(why) AS why FROM unclear GROUP BY row"
     else:
         steps["performance"] = (
             "SELECT row, CAST(NULL AS INTEGER) AS peak, FALSE AS refinanced, FALSE AS reprogrammed, "
             "FALSE AS charged_off FROM application"
         )
+        steps["doubt"] = "SELECT row, CAST(NULL AS VARCHAR) AS why FROM application LIMIT 0"
     refinanced = "bad" if target.refinanced_is_bad else "indeterminate"
     return f"""WITH {named(steps)}
         SELECT application_id, borrower_id, decided_at, decided_day, CASE
@@ -59,12 +76,40 @@ def label_query(target: Target, recipe: Recipe, as_of: str) -> str:
                 CASE WHEN coalesce(outcome_known_at < {end}, TRUE) THEN outcome ELSE 'unlabelled' END
             WHEN decision IN ('declined', 'withdrawn') THEN 'unlabelled'
             WHEN until + {target.maturity_days} > DATE '{as_of}' THEN 'unlabelled'
+            WHEN why IS NOT NULL THEN 'unlabelled'
             WHEN charged_off OR peak >= {target.bad_days} THEN 'bad'
             WHEN refinanced THEN '{refinanced}'
             WHEN peak >= {target.indeterminate_days} OR reprogrammed THEN 'indeterminate'
             WHEN peak IS NOT NULL THEN 'good'
-            ELSE 'unlabelled' END AS label, exclusion
-        FROM application LEFT JOIN performance USING (row) LEFT JOIN excluded USING (row)"""
+            ELSE 'unlabelled' END AS label, exclusion,
+            CASE WHEN exclusion IS NULL AND outcome IS NULL AND coalesce(decision, 'approved') = 'approved'
+                AND until + {target.maturity_days} <= DATE '{as_of}' THEN why END AS unclear
+        FROM application LEFT JOIN performance USING (row) LEFT JOIN excluded USING (row)
+            LEFT JOIN doubt USING (row)"""
+
+
+def unclear_loans(connection: duckdb.DuckDBPyConnection, limits: Limits, progress: Progress) -> dict[str, int]:
+    """Loans in ``labels`` that are old enough and have no label since their rows cannot be believed, by reason.
+
+    Raises:
+        GateStopped: They are too many.
+    """
+    found = connection.execute(
+        "SELECT unclear, count(*) FROM labels WHERE unclear IS NOT NULL GROUP BY unclear ORDER BY unclear"
+    ).fetchall()
+    for why, rows in found:
+        progress.warn(f"{rows:,} loans of applications have no label, since their repayments are unclear: {why}.")
+    [(labelled,)] = connection.execute(
+        "SELECT count(*) FROM labels WHERE label IN ('good', 'bad', 'indeterminate')"
+    ).fetchall()
+    rows = sum(each for _, each in found)
+    if rows > limits.unclear_share * (rows + labelled):
+        often, most = max(found, key=lambda each: each[1])
+        raise GateStopped(
+            f"{rows:,} of {rows + labelled:,} loans that are old enough for a label are unclear, most often by "
+            f"'{often}' ({most:,}); {_REMEDIES[often]}, or raise limits.unclear_share above {limits.unclear_share:g}."
+        )
+    return dict(found)
 
 
 def repayments_known(recipe: Recipe) -> bool:
@@ -72,12 +117,13 @@ def repayments_known(recipe: Recipe) -> bool:
     return not {"loans", "repayments"} & set(recipe.absent)
 
 
-def loan_steps(target: Target, recipe: Recipe, as_of: str) -> dict[str, str]:
+def loan_steps(target: Target, recipe: Recipe, as_of: str, *, beyond: bool = False) -> dict[str, str]:
     """SQL of what is known on the as-of day of the loans that applications led to, a name for each step.
 
     ``application`` holds each application with the window's end ``until``, ``excluded`` the exclusion that it falls
     under, ``loan`` its loans. Where repayments are known, ``settled`` holds their instalments with the day on which
-    each was due and settled, ``ending`` and ``renewed`` how they ended.
+    each was due and settled, ``ending`` and ``renewed`` how they ended. ``beyond`` follows them to
+    the as-of day, not to the window's end.
 
     Raises:
         InputError: An exclusion names a column that there is not, or that holds no text.
@@ -90,10 +136,9 @@ def loan_steps(target: Target, recipe: Recipe, as_of: str) -> dict[str, str]:
     }
     if repayments_known(recipe):
         steps |= {
-            "event": _event(end),
-            "instalment": INSTALMENT,
-            "ending": ENDING,
-            "settled": SETTLED,
+            "all_event": event(f"JOIN loan l ON r.loan_id = l.loan_id AND r.known_at < {end}", "l.until"),
+            "event": "SELECT * FROM all_event" if beyond else _WITHIN,
+            **SETTLEMENT,
             "renewed": _renewed(end),
         }
     return steps
@@ -162,14 +207,6 @@ def _check_column(exclusion: Exclusion, table: str, column: str, recipe: Recipe)
         raise InputError(f"{place}: {table} has no column of text '{column}'{nearest(column, known) or '.'}")
 
 
-def _event(end: str) -> str:
-    return f"""
-        SELECT l.row, l.nth, l.until, r.kind, r.due_on, local_day(r.event_time) AS day, r.amount,
-            coalesce(r.instalment, r.due_on - DATE '1900-01-01') AS number
-        FROM repayments r JOIN loan l ON r.loan_id = l.loan_id AND r.known_at < {end}
-    """
-
-
 def _renewed(end: str) -> str:
     """SQL of the days on which another loan replaced one of the application's."""
     return f"""
@@ -181,6 +218,16 @@ def _renewed(end: str) -> str:
     """
 
 
+# What happens after the window, or is known after it of instalments that fall due after it, decides nothing.
+_WITHIN = """
+    SELECT * FROM all_event WHERE day <= until OR (kind = 'due' AND least(due_on, known_day) <= until)
+"""
+
+_DOUBTFUL = f"""
+    UNION ALL
+    SELECT l.row, l.nth, '{QUARANTINED}' FROM loan l SEMI JOIN doubtful_loans USING (loan_id)
+"""
+
 _PERFORMANCE = """
     SELECT l.row, max(s.peak) AS peak,
         coalesce(bool_or(e.refinanced_on <= l.until), FALSE) OR coalesce(bool_or(r.refinanced_on <= l.until), FALSE)
@@ -189,9 +236,11 @@ _PERFORMANCE = """
         coalesce(bool_or(e.charged_off_on <= l.until), FALSE) AS charged_off
     FROM loan l
     LEFT JOIN (
-        SELECT row, nth, max(greatest(least(coalesce(settled_on, until), until) - due_on, 0)) AS peak
+        SELECT row, nth, max(greatest(
+            CASE WHEN due_on <= until THEN least(coalesce(settled_on, until), until) - due_on END, late_before, 0
+        )) AS peak
         FROM settled
-        WHERE due_on <= until
+        WHERE due_on <= until OR late_before > 0
         GROUP BY row, nth
     ) s ON s.row = l.row AND s.nth = l.nth
     LEFT JOIN ending e ON e.row = l.row AND e.nth = l.nth

@@ -3,9 +3,10 @@
 A table is read once to find its broken rows and once to write each row to its dataset, partition by partition and batch
 by batch. Tables come in the contract's order, so that a row whose parent is in quarantine goes there too.
 """
+# ruff: noqa: S608 - the SQL is made of the contract's names and a folder of our own, never of a value
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet
 
-from components.credit.book.contract import DECIDED_ABOUT, PROVENANCE, TABLES, Table
+from components.credit.book.contract import DECIDED_ABOUT, DOUBTFUL_LOANS, PROVENANCE, TABLES, Table
 from components.credit.book.manifest import Manifest
 from components.credit.book.mapping import Mapping
 from components.credit.book.store import Store
@@ -49,7 +50,7 @@ class Checked:
         clean: Rows that keep the contract, without provenance.
         quarantine: Rows that do not, as ingest wrote them, with their ``reasons``.
         report: ``rows`` (in, clean, quarantined) by table, and ``reasons`` (table, reason, column, rows, first_file,
-            first_row), the most frequent of a table first.
+            first_row), the most frequent of a table first; ``doubtful_loans`` (loans of which a row is in quarantine).
     """
 
     clean: Manifest
@@ -79,7 +80,11 @@ def validate(raw: Manifest, mapping: Mapping, config: Config, code: str, store: 
                     _account(raw, table.name, rows[table.name])
                     done = sum(counts["in"] for counts in rows.values())
                     progress.report(table.name, rows=rows[table.name]["in"], share=done / total if total else None)
-        report: dict[str, Any] = {"rows": rows, "reasons": found}
+            report: dict[str, Any] = {
+                "rows": rows,
+                "reasons": found,
+                "doubtful_loans": _note_doubtful(db, folder, rows),
+            }
         publish = partial(store.publish, as_of=raw.as_of, inputs={"raw": raw.sha256}, code=code, notes=report)
         quarantine = publish("quarantine", folder=folder / "quarantine")
         _stop_at_limit(rows, found, config.limits.quarantined_share, f"{quarantine.bucket}/{quarantine.prefix}")
@@ -169,6 +174,30 @@ def _part_rows(db: duckdb.DuckDBPyConnection, raw_table: RawTable, folder: Path,
                 rows["clean"] += int(sound.sum())
                 rows["quarantined"] += bad.num_rows
     return rows
+
+
+def _note_doubtful(db: duckdb.DuckDBPyConnection, folder: Path, tables: Collection[str]) -> int:
+    """Write the table of the loans of which a row, an exact repeat apart, lies in quarantine, and count them.
+
+    What became of such a loan is not known from its clean rows alone.
+    """
+    listed = [
+        f"select {column} as loan_id, reasons from '{folder}/quarantine/{table}/*.parquet'"
+        for table, column in (("repayments", "loan_id"), ("loans", "loan_id"), ("loans", "replaces_loan_id"))
+        if table in tables
+    ]
+    if not listed:
+        return 0
+    target = folder / "clean" / DOUBTFUL_LOANS
+    target.mkdir()
+    loans = db.sql(
+        f"""
+        select distinct loan_id from ({" union all ".join(listed)})
+        where loan_id is not null and reasons <> ['{DUPLICATE}'] order by loan_id
+        """
+    ).to_arrow_table()
+    pyarrow.parquet.write_table(loans, target / "part-00000.parquet", compression="zstd")
+    return int(loans.num_rows)
 
 
 def _account(raw: Manifest, table: str, rows: dict[str, int]) -> None:

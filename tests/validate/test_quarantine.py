@@ -235,7 +235,25 @@ def test_unknown_borrowers_may_be_kept(check: Check, lender: Mapping, row: Make)
 def test_references_to_absent_tables_are_not_asked(check: Check, row: Make) -> None:
     checked = check({"repayments": [row("repayments")], "applications": [row("applications")]})
     assert checked.report["rows"]["repayments"]["clean"] == 1
-    assert set(checked.clean.tables) == {"repayments", "applications"}
+    assert set(checked.clean.tables) == {"repayments", "applications", "doubtful_loans"}
+
+
+def test_loans_of_which_a_row_is_in_quarantine_are_doubtful(check: Check, read: Read, row: Make) -> None:
+    tables = {
+        "loans": [row("loans", loan_id=f"l{number}") for number in range(5)]
+        + [row("loans", loan_id="l5", replaces_loan_id="l4", currency="XXX")],
+        "repayments": [
+            row("repayments", repayment_id="r0", loan_id="l0"),
+            row("repayments", repayment_id="r0", loan_id="l0"),  # an exact repeat decides nothing
+            row("repayments", repayment_id="r1", loan_id="l1", event_time="2024-08-01"),
+            row("repayments", repayment_id="r2", loan_id="l2"),
+            row("repayments", repayment_id="r3", loan_id="l2", problems=["amount: not a number"]),
+        ],
+        "applications": [row("applications")],
+    }
+    checked = check(tables, limit=1)
+    assert [found["loan_id"] for found in read(checked.clean, "doubtful_loans")] == ["l1", "l2", "l4", "l5"]
+    assert checked.report["doubtful_loans"] == 4
 
 
 def test_ready_attributes_stay_with_their_application(check: Check, read: Read, row: Make) -> None:

@@ -26,6 +26,8 @@ FLAG = pa.bool_()
 
 CURRENCIES = ("PEN", "USD", "EUR", "NGN", "TWD", "DEM")
 ATTRIBUTE_PREFIX = "attribute_"
+# A table of the clean dataset besides the contract's: the loans of which a row lies in quarantine, by ``loan_id``.
+DOUBTFUL_LOANS = "doubtful_loans"
 
 # Where a row came from, and what ingest could not read of it: kept until quarantine, so that a reason has a place.
 PROVENANCE = pa.schema([("source_file", pa.string()), ("source_row", pa.int64()), ("problems", pa.list_(pa.string()))])
@@ -191,7 +193,7 @@ LOANS = Table(
 
 REPAYMENTS = Table(
     "repayments",
-    "An event in the life of a loan: an instalment falls due, a payment, a closing, a write-off.",
+    "An event in the life of a loan: an instalment falls due, a payment, its reversal, a fee, a closing, a write-off.",
     ("repayment_id",),
     (
         Field("repayment_id", IDENTIFIER, "Token of the event.", required=True),
@@ -204,12 +206,21 @@ REPAYMENTS = Table(
             CATEGORY,
             "What happened.",
             required=True,
-            allowed=("due", "payment", "closing", "refinancing", "write_off", "judicial"),
+            allowed=("due", "payment", "reversal", "fee", "closing", "refinancing", "write_off", "judicial"),
         ),
         Field("instalment", COUNT, "Number of the instalment, from 1.", minimum=1, maximum=600),
         Field("due_on", DAY, "Contractual due date of the instalment."),
-        Field("amount", MONEY, "Amount due or paid.", unit="currency", minimum=0),
+        Field(
+            "amount", MONEY, "Amount due, paid, taken back or charged; a negative payment is a reversal.", "currency"
+        ),
         _CURRENCY,
+        Field(
+            "schedule_version",
+            COUNT,
+            "Version of the schedule that a due instalment stands in, where there are several; the highest counts.",
+            minimum=0,
+            maximum=9_999,
+        ),
     ),
     {"loan_id": "loans.loan_id", "borrower_id": "borrowers.borrower_id"},
 )

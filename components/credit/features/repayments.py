@@ -1,52 +1,13 @@
 """Features of how the borrower repaid the earlier loans with this lender.
 
-An instalment counts as paid on the day of its last payment, once its payments reach what was due; else on the day
-its loan was closed; else it is open. Days late are counted from the day it was due to that day, or to the decision.
-They are kept per instalment, so closing a loan does not wipe out how late it was.
+Days late are counted from the day on which an instalment was due to the day on which it was settled (the rules stand in
+``settlement``), or to the decision. They are kept per instalment, so closing a loan does not wipe out how late it was.
 """
 
 from components.credit.features.definition import Definition, Source, ratio
+from components.credit.features.settlement import SETTLEMENT, event
 
-# `nth` tells the loans of an application from each other, and `number` the instalments of a loan: by their number, or
-# where there is none by their due date. `until` is the day up to which one looks: here the decision; for the target
-# (credit/target.py) the window's end.
-EVENT = """
-    SELECT l.row, l.nth, l.decided_day AS until, r.kind, r.due_on, local_day(r.event_time) AS day, r.amount,
-        coalesce(r.instalment, r.due_on - DATE '1900-01-01') AS number
-    FROM repayments r
-    JOIN loan l ON r.loan_id = l.loan_id AND r.known_at <= l.decided_at
-"""
-
-# What was due and what was paid are compared in the loan's own currency. An instalment paid to 99 % is paid: that is
-# what lenders forgive as rounding.
-INSTALMENT = """
-    SELECT row, nth, min(until) AS until, min(coalesce(due_on, CASE WHEN kind = 'due' THEN day END)) AS due_on,
-        sum(CASE WHEN kind = 'due' THEN amount END) AS due,
-        sum(CASE WHEN kind = 'payment' THEN amount END) AS paid,
-        max(CASE WHEN kind = 'payment' THEN day END) AS last_paid_on,
-        CASE WHEN due IS NULL OR paid IS NULL OR paid >= due * 0.99 THEN last_paid_on END AS paid_on
-    FROM event
-    WHERE kind IN ('due', 'payment')
-    GROUP BY row, nth, number
-"""
-
-ENDING = """
-    SELECT row, nth, max(CASE WHEN kind = 'closing' THEN day END) AS closed_on,
-        min(CASE WHEN kind = 'refinancing' THEN day END) AS refinanced_on,
-        min(CASE WHEN kind IN ('write_off', 'judicial') THEN day END) AS charged_off_on
-    FROM event
-    WHERE kind NOT IN ('due', 'payment')
-    GROUP BY row, nth
-"""
-
-# Instalments that fall due after the day up to which one looks count only where they are paid already.
-SETTLED = """
-    SELECT i.row, i.nth, i.until, i.due_on, coalesce(i.paid_on, e.closed_on) AS settled_on,
-        coalesce(settled_on, CASE WHEN i.due_on < i.until THEN i.until END) - i.due_on AS days,
-        CASE WHEN days IS NOT NULL THEN greatest(days, 0) END AS days_late
-    FROM instalment i
-    LEFT JOIN ending e ON e.row = i.row AND e.nth = i.nth
-"""
+EVENT = event("JOIN loan l ON r.loan_id = l.loan_id AND r.known_at <= l.decided_at", "l.decided_day")
 
 REPAID = """
     SELECT row, nth, count(days) AS known, sum(days) AS sum_days, count_if(days > 0) AS late,
@@ -54,8 +15,8 @@ REPAID = """
         max(CASE WHEN due_on > until - 365 THEN days_late END) AS peak_12m,
         sum(CASE WHEN due_on > until - 180 THEN days_late END) AS sum_late_6m,
         count(CASE WHEN due_on > until - 180 THEN days END) AS known_6m,
-        max(CASE WHEN settled_on IS NULL THEN days END) AS open_days,
-        count_if(settled_on IS NULL AND days > 0) AS open_late,
+        max(open_days) AS open_for,
+        count(open_days) AS open_late,
         max(CASE WHEN days > 8 THEN due_on END) AS last_late_on,
         min(CASE WHEN days IS NOT NULL THEN due_on END) AS first_due_on,
         arg_min(days, CAST(due_on - DATE '1900-01-01' AS BIGINT) * 100000 + days) AS first_days
@@ -82,14 +43,7 @@ def _loan(column: str, nth: int) -> str:
 REPAYMENTS = Source(
     table="repayments",
     needs=("loans", "repayments"),
-    steps={
-        "event": EVENT,
-        "instalment": INSTALMENT,
-        "ending": ENDING,
-        "settled": SETTLED,
-        "repaid": REPAID,
-        "earlier_loan": EARLIER_LOAN,
-    },
+    steps={"event": EVENT, **SETTLEMENT, "repaid": REPAID, "earlier_loan": EARLIER_LOAN},
     definitions=(
         Definition(
             "instalments_known",
@@ -249,7 +203,7 @@ REPAYMENTS = Source(
             "Days that the oldest unpaid instalment is late now",
             "Días de atraso de la cuota impaga más antigua",
             "recent_late_payments",
-            "greatest(coalesce(max(open_days), 0), 0)",
+            "coalesce(max(open_for), 0)",
             "days",
             "increasing",
             empty=0,

@@ -144,6 +144,7 @@ class Plan:
     def _joins(self, step: Step) -> list[exp.Join]:
         """Its joins, without those of which nothing is wanted and which leave no row out."""
         wanted = [step.columns[column] for column in step.wanted]
+        wanted += [step.select.args[part] for part in ("where", "group") if step.select.args.get(part)]
         used = {column.table or self._place(step, column) for node in wanted for column in node.find_all(exp.Column)}
         return [
             join for join in step.select.args.get("joins", []) if join.side != "LEFT" or join.this.alias_or_name in used
