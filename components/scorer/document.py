@@ -16,6 +16,7 @@ import pyarrow as pa
 from msgspec import Meta, defstruct
 from msgspec.structs import astuple
 
+from components.credit.book import row_rules
 from components.credit.book.contract import (
     ATTRIBUTE_PREFIX,
     COUNT,
@@ -29,7 +30,7 @@ from components.credit.book.contract import (
     Field,
 )
 from components.credit.errors import InputError, nearest
-from components.credit.features.moments import DAY_US, EPOCH, FIRST_YEAR, LAST_YEAR, all_microseconds, microseconds
+from components.credit.features.moments import DAY_US, EPOCH, all_microseconds, microseconds
 from components.credit.features.recipe import Recipe
 from components.scorer.decoding import decoded
 
@@ -46,13 +47,12 @@ _IMPLIED = {
 _DIGITS = 16  # of decimal(18, 2) before the point
 _AMOUNT = rf"-?[0-9]{{1,{_DIGITS}}}(\.[0-9]{{1,2}})?"  # as text
 _WHOLE_DOUBLES = 10**15  # hundredths; a double tells those below from each other
-_AHEAD = datetime.timedelta(
-    days=1
-)  # by which a decision may lie ahead of the clock here, since clocks and zones differ
+# A decision may lie so far ahead of the clock here, since clocks and zones differ.
+_AHEAD = datetime.timedelta(days=1)
 _THIS = "this application"  # its identifier where it has none; no loan names it
 _EPOCH_DAY = EPOCH.toordinal()
 # The first day that has a meaning, and the one after the last; of times, in UTC.
-_FIRST_DAY, _END_DAY = (datetime.date(year, 1, 1).toordinal() - _EPOCH_DAY for year in (FIRST_YEAR, LAST_YEAR + 1))
+_FIRST_DAY, _END_DAY = (day.toordinal() - _EPOCH_DAY for day in (row_rules.FIRST_DATE, row_rules.END_DATE))
 
 
 def _fields(table: str) -> Iterator[Field]:
@@ -188,11 +188,6 @@ def tables_of(document: Any, recipe: Recipe, decided_at: datetime.datetime) -> d
         )
     }
     tables["applications"].update(_attributes(document.attributes, recipe))
-    if document.borrower is not None:
-        for name in ("birth_month", "business_since"):
-            value = getattr(document.borrower, name)
-            if value is not None and value > decided_at.date():
-                raise InputError(f"borrower.{name} lies after the decision; give a day before it.")
     borrowers = [] if document.borrower is None else [document.borrower]
     tables["borrowers"] = _columns("borrowers", "borrower", borrowers, {"event_time": moment})
     for section in HISTORY:
@@ -203,7 +198,30 @@ def tables_of(document: Any, recipe: Recipe, decided_at: datetime.datetime) -> d
     for number, loan in enumerate(tables["repayments"]["loan_id"]):
         if loan not in loans:
             raise InputError(f"repayments[{number}] names a loan that is not among the loans; give that loan too.")
+    _check_rows(tables, decided_at)
     return tables
+
+
+def _check_rows(tables: Mapping[str, Mapping[str, list[Any]]], decided_at: datetime.datetime) -> None:
+    """Refuse a row that validate would put in quarantine."""
+    now = microseconds(datetime.datetime.now(datetime.UTC) + _AHEAD)
+    today = decided_at.date().toordinal() - _EPOCH_DAY + 1
+    ahead = {"event_time": now, "decided_at": now, "birth_month": today, "business_since": today}
+    born = row_rules.too_young(decided_at.date()).toordinal() - _EPOCH_DAY
+    for table, columns in tables.items():
+        for row, reason in row_rules.broken(table, columns, ahead, born):
+            column, _, what = reason.partition(": ")
+            section = _SECTIONS.get(table) or f"{table}[{row}]"
+            raise InputError(f"{section}.{column} cannot be used: {what}; give the row as it was, or leave it out.")
+    lent = dict(zip(tables["loans"]["loan_id"], tables["loans"]["event_time"], strict=True))
+    for row, (loan, moment) in enumerate(
+        zip(tables["repayments"]["loan_id"], tables["repayments"]["event_time"], strict=True)
+    ):
+        if moment < lent[loan] - row_rules.DAYS_BEFORE_LOAN * DAY_US:
+            raise InputError(f"repayments[{row}].{row_rules.BEFORE_LOAN}; give the loan's own events.")
+
+
+_SECTIONS = {"applications": "application", "borrowers": "borrower"}
 
 
 def _check_decidable(document: Any, recipe: Recipe) -> None:
@@ -301,7 +319,7 @@ def _check_span(section: str, field: Field, values: list[int | None], first: int
     known = [each for each in values if each is not None]
     if min(known) < first or max(known) >= end:
         row = next(row for row, each in enumerate(values) if each is not None and not first <= each < end)
-        _refuse(section, row, field, f"{what} from {FIRST_YEAR} to {LAST_YEAR}")
+        _refuse(section, row, field, f"{what} from {row_rules.FIRST_YEAR} to {row_rules.LAST_YEAR}")
 
 
 _EXACT: dict[pa.DataType, Callable[[str, Field, list[Any]], list[Any]]] = {

@@ -100,7 +100,7 @@ def _find_broken(
     needed = _decided_about(mapping) if table.name == "applications" else set()
     checks = rules(table, raw_table.attributes, raw.as_of, mapping.time_zone, needed)
     parents = _parents(table, raw, mapping)
-    names = ["source_file", "source_row", *dict.fromkeys(["borrower_id", *parents])]
+    names = ["source_file", "source_row", *dict.fromkeys(["borrower_id", "event_time", *parents])]
     schema = pa.schema([*PLACE, *(raw_table.schema.field(name) for name in names), _REASONS])
 
     def judged(part: int) -> Iterator[pa.RecordBatch]:

@@ -2,7 +2,7 @@
 
 Tables in the database, which lies in a file, so that DuckDB holds of it what it needs
     broken        rows of the table at hand that go to quarantine: part, position, source_file, source_row, reasons
-    keys_<table>  keys of a parent table: part, key, borrower_id, and whether a clean row has it
+    keys_<table>  keys of a parent table: part, key, borrower_id, whether a clean row has it, and when it begins
 
 ``part`` is the partition, ``position`` the row's place in it from 0: together they name a row. A partition holds all
 rows of its borrowers, so a row's parents lie in the row's own partition and references are asked one partition at a
@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from components.credit.book.row_rules import BEFORE_LOAN, DAYS_BEFORE_LOAN
 from components.validate.rawtable import RawTable
 
 DUPLICATE = "duplicate of an earlier row"
@@ -46,8 +47,8 @@ def note_broken(db: duckdb.DuckDBPyConnection, rows: pa.RecordBatchReader, part:
 
     Args:
         db: Database.
-        rows: The partition's rows: part, position, source_file, source_row, ``borrower_id``, the referring columns,
-            and ``reasons`` with what each row breaks by itself.
+        rows: The partition's rows: part, position, source_file, source_row, ``event_time``, ``borrower_id``, the
+            referring columns, and ``reasons`` with what each row breaks by itself.
         part: The partition.
         parents: Referring column to the ``table.column`` that must hold the same value, in a row of the same borrower.
     """
@@ -65,6 +66,11 @@ def note_broken(db: duckdb.DuckDBPyConnection, rows: pa.RecordBatchReader, part:
             f" when {column}_parent.key is null then ['{column}: {lacking}']"
             f" else ['{column}: its {one} is in quarantine'] end"
         )
+        if parent == "loans":
+            reasons.append(
+                f"case when event_time < {column}_parent.begins - to_days({DAYS_BEFORE_LOAN})"
+                f" then ['{BEFORE_LOAN}'] end"
+            )
     db.register("rows", rows)
     db.execute(
         f"""
@@ -133,13 +139,16 @@ def _add_duplicates(db: duckdb.DuckDBPyConnection, raw: RawTable, columns: list[
 def note_keys(db: duckdb.DuckDBPyConnection, raw: RawTable, column: str) -> None:
     """Make ``keys_<table>``, once ``broken`` holds all broken rows of the table."""
     name = raw.table.name
-    db.execute(f"create or replace table keys_{name} (part integer, key varchar, borrower_id varchar, clean boolean)")
+    db.execute(
+        f"create or replace table keys_{name}"
+        " (part integer, key varchar, borrower_id varchar, clean boolean, begins timestamp with time zone)"
+    )
     for part in range(raw.parts):
-        db.register("rows", raw.placed(sorted({column, "borrower_id"}), [part]))
+        db.register("rows", raw.placed(sorted({column, "borrower_id", "event_time"}), [part]))
         db.execute(
             f"""
             insert into keys_{name}
-            select {part}, rows.{column}, rows.borrower_id, bool_or(broken.position is null)
+            select {part}, rows.{column}, rows.borrower_id, bool_or(broken.position is null), min(rows.event_time)
             from rows left join (from broken where part = {part}) as broken using (position)
             where rows.{column} is not null group by all
             """

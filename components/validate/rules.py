@@ -15,11 +15,9 @@ import pyarrow as pa
 from pandera.api.polars.types import PolarsData
 from pandera.errors import SchemaErrors
 
-from components.credit.book.contract import Field, Table
+from components.credit.book import row_rules
+from components.credit.book.contract import DAY, TIME, Field, Table
 
-# Columns that cannot lie after the as-of day, and columns that cannot lie before another one.
-_PAST = ("event_time", "decided_at", "birth_month")
-_NOT_BEFORE = {"known_at": "event_time", "decided_at": "event_time"}
 _MISSING = ": required, but missing"
 
 
@@ -41,7 +39,7 @@ def rules(
         field.name: pandera.Column(
             name=field.name,
             nullable=not field.required and field.name not in needed,
-            checks=_bounds(field) + _dates(field, after, end),
+            checks=_bounds(field) + _dates(field, after, end) + _among(table, field),
         )
         for field in table.fields
     }
@@ -110,17 +108,52 @@ def _bounds(field: Field) -> list[pandera.Check]:
 
 
 def _dates(field: Field, after: datetime.date, end: datetime.datetime) -> list[pandera.Check]:
+    """The years that a date can lie in, and the day that it cannot lie after."""
+    if field.type not in (DAY, TIME):
+        return []
+
+    def bound(day: datetime.date) -> datetime.date | datetime.datetime:
+        return day if field.type == DAY else datetime.datetime.combine(day, datetime.time(), datetime.UTC)
+
+    first, short = bound(row_rules.FIRST_DATE), bound(datetime.date(100, 1, 1))
+
+    def early(data: PolarsData) -> pl.LazyFrame:
+        return data.lazyframe.select((pl.col(data.key) >= first) | (pl.col(data.key) < short))
+
+    checks = [
+        pandera.Check.ge(short, error=f"{field.name}: {row_rules.SHORT_YEAR}"),
+        pandera.Check(early, error=f"{field.name}: {row_rules.OUTSIDE}"),
+        pandera.Check.lt(bound(row_rules.END_DATE), error=f"{field.name}: {row_rules.OUTSIDE}"),
+    ]
+    if field.name in row_rules.PAST:
+        limit = after if field.type == DAY else end
+        checks.append(pandera.Check.lt(limit, error=row_rules.after(field.name)))
+    if field.name == "birth_month":
+        born = row_rules.too_young(after - datetime.timedelta(days=1))
+
+        def grown(data: PolarsData) -> pl.LazyFrame:
+            return data.lazyframe.select((pl.col(data.key) < born) | (pl.col(data.key) >= after))
+
+        checks.append(pandera.Check(grown, error=row_rules.TOO_YOUNG))
+    return checks
+
+
+def _among(table: Table, field: Field) -> list[pandera.Check]:
+    """What a column must keep together with others of its row."""
     checks = []
-    if field.name in _PAST:
-        limit = after if pa.types.is_date(field.type) else end
-        checks.append(pandera.Check.lt(limit, error=f"{field.name}: after the as-of day"))
-    earlier = _NOT_BEFORE.get(field.name)
-    if earlier:
+    for order in row_rules.ORDERS[table.name]:
+        if order.column == field.name:
 
-        def in_order(data: PolarsData) -> pl.LazyFrame:
-            return data.lazyframe.select(pl.col(data.key) >= pl.col(earlier))
+            def in_order(data: PolarsData, least: str = order.least) -> pl.LazyFrame:
+                return data.lazyframe.select(pl.col(data.key) >= pl.col(least))
 
-        checks.append(pandera.Check(in_order, error=f"{field.name}: before {earlier}"))
+            checks.append(pandera.Check(in_order, error=order.reason))
+    if (table.name, field.name) == ("repayments", "amount"):
+
+        def paid(data: PolarsData) -> pl.LazyFrame:
+            return data.lazyframe.select((pl.col(data.key) >= 0) | (pl.col("kind") == "payment"))
+
+        checks.append(pandera.Check(paid, error=row_rules.NEGATIVE))
     return checks
 
 

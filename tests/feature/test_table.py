@@ -250,7 +250,19 @@ def test_too_few_bads_and_unknown_rates_are_told_in_a_sentence(make: Build, book
         make(foreign)
 
 
-def test_payments_that_settle_nothing_are_warned_of(make: Build, book: Rows, capsys: pytest.CaptureFixture[str]):
-    loose = row("repayments", "2022-03-01", loan_id="l00-0", borrower_id="b00", kind="payment", amount=5)
-    make({**book, "repayments": [*book["repayments"], loose]})
-    assert "1 payments of partition 0 name neither instalment nor due date" in capsys.readouterr().err
+def test_loans_that_cannot_be_told_are_counted_said_and_stop_the_run(
+    make: Build, book: Rows, capsys: pytest.CaptureFixture[str]
+):
+    twice = [each for each in book["repayments"] if each["kind"] == "due"]
+    few = [each for each in twice if each["loan_id"] in ("l00-0", "l01-0", "l02-0", "l03-0")]
+    features, _ = make({**book, "repayments": [*book["repayments"], *few]})
+    whole, _ = make(book)
+    count = features.notes["unclear"]["two rows of one instalment"]
+    assert 1 <= count <= 4
+    assert f"{count} loans of applications have no label" in capsys.readouterr().err
+    assert features.notes["samples"]["unlabelled"] == whole.notes["samples"]["unlabelled"] + count
+    assert whole.notes["unclear"] == {}
+    with pytest.raises(
+        GateStopped, match=r"most often by 'two rows of one instalment' .* map repayments\.schedule_vers"
+    ):
+        make({**book, "repayments": [*book["repayments"], *twice]})

@@ -24,6 +24,7 @@ from components.credit.models.trees.engine import Encoded, Encoder, Trees
 from components.credit.release.registry import Package, register
 from components.credit.release.signing import new_key_pair
 from components.scorer.model import Model, load_model
+from tests.decisions import decision
 
 SCALING = Scaling(points=600.0, odds=30.0, pdo=20.0)
 RECIPE = Recipe(
@@ -33,7 +34,6 @@ RECIPE = Recipe(
     attributes={"shop_score": Attribute("X", "number", "Score of the shop", "Puntaje de la tienda")},
     rates=[],
 )
-from tests.decisions import decision
 
 NUMBERS = ["peak_days_late", "late_share", "bureau_debt", "inflow_monthly", "asked_amount"]
 MIXED = ["late_share", "channel", "attribute_shop_score"]

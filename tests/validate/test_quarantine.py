@@ -9,6 +9,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 
+from components.credit.book import row_rules
 from components.credit.book.contract import HISTORY, TABLES
 from components.credit.book.manifest import Manifest
 from components.credit.book.mapping import Attribute, Mapping, TableSource
@@ -67,6 +68,10 @@ def test_a_sound_portfolio_stays_whole(check: Check, read: Read, row: Make) -> N
         ("bureau", {"known_at": "2024-04-30"}, "known_at: before event_time"),
         ("applications", {"decided_at": "2024-04-30"}, "decided_at: before event_time"),
         ("applications", {"decided_at": "2024-07-02"}, "decided_at: after the as-of day"),
+        ("repayments", {"due_on": datetime.date(24, 5, 15)}, f"due_on: {row_rules.SHORT_YEAR}"),
+        ("repayments", {"due_on": datetime.date(1900, 1, 1)}, f"due_on: {row_rules.OUTSIDE}"),
+        ("repayments", {"due_on": datetime.date(2999, 12, 31)}, f"due_on: {row_rules.OUTSIDE}"),
+        ("applications", {"outcome_known_at": "2024-05-01"}, "outcome_known_at: before decided_at"),
         ("loans", {"borrower_id": "nobody"}, "borrower_id: no such borrower"),
         ("repayments", {"loan_id": "none"}, "loan_id: no such loan of this borrower"),
     ],
@@ -80,7 +85,10 @@ def test_a_broken_rule_is_named(reasons: Callable[..., list[str]], table: str, c
     [
         ("loans", {"principal": Decimal("0.01")}),
         ("loans", {"term_days": 18_300}),
-        ("borrowers", {"birth_month": datetime.date(2024, 6, 1)}),
+        ("borrowers", {"birth_month": datetime.date(2008, 6, 1)}),
+        ("borrowers", {"birth_month": datetime.date(1900, 2, 1)}),
+        ("loans", {"total_due": Decimal("1500.00")}),
+        ("repayments", {"kind": "payment", "amount": Decimal("-99.10")}),
         ("bureau", {"known_at": "2024-09-01"}),  # published later: no feature may use it, but it is no error
         # The as-of day ends at midnight in Lima, five hours later than in UTC.
         (

@@ -17,6 +17,7 @@ from components.validate.quarantine import Checked
 
 Row = dict[str, Any]
 NAMES = ("borrowers", "loans", "repayments", "applications")
+LAST_DAY = datetime.date(2024, 6, 30)
 FIRST_AFTER = datetime.datetime(2024, 7, 1, 5, tzinfo=datetime.UTC)  # midnight in Lima after the as-of day
 
 _SPECIAL: dict[str, st.SearchStrategy[Any]] = {
@@ -38,6 +39,8 @@ def values(field: Field) -> st.SearchStrategy[Any]:
         some = st.sampled_from([*field.allowed * 4, "other thing"])
     elif pa.types.is_timestamp(field.type):
         some = _TIMES
+    elif field.name == "birth_month":
+        some = st.dates(datetime.date(2008, 6, 20), datetime.date(2008, 7, 10))
     elif pa.types.is_date(field.type):
         some = st.dates(datetime.date(2024, 6, 1), datetime.date(2024, 7, 5))
     elif pa.types.is_decimal(field.type):
@@ -84,9 +87,14 @@ def keeps_the_rules(table: Table, row: Row) -> bool:
         if field.maximum is not None and value > field.maximum:
             return False
     late = [row[name] for name in ("event_time", "decided_at") if name in row and row[name] >= FIRST_AFTER]
-    unborn = (row.get("birth_month") or datetime.date.min) > datetime.date(2024, 6, 30)
-    backwards = row["known_at"] < row["event_time"] or row.get("decided_at", FIRST_AFTER) < row["event_time"]
-    return not (late or unborn or backwards)
+    late += [row[name] for name in ("business_since",) if (row.get(name) or LAST_DAY) > LAST_DAY]
+    young = (row.get("birth_month") or datetime.date.min) > datetime.date(2008, 7, 1)
+    negative = (row.get("amount") or 0) < 0 and row.get("kind") != "payment"
+    pairs = [("known_at", "event_time"), ("decided_at", "event_time"), ("outcome_known_at", "decided_at"),
+             ("total_due", "principal"), ("total_due", "amount")]  # fmt: skip
+    held = [(row.get(column), row.get(least)) for column, least in pairs]
+    backwards = any(value is not None and least is not None and value < least for value, least in held)
+    return not (late or young or backwards or negative)
 
 
 def expected(tables: dict[str, list[Row]]) -> dict[str, list[int]]:

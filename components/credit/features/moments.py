@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from zoneinfo import ZoneInfo
 
+from components.credit.book.row_rules import FIRST_YEAR, LAST_YEAR
+
 EPOCH = datetime.date(1970, 1, 1)
 DAY_US = 86_400 * 1_000_000
-# Years whose days and times have a meaning in a lender's books.
-FIRST_YEAR, LAST_YEAR = 1900, 2199
 _APART = 5  # days; the nearest changes in the time zone database are seven days apart (Recife in 2000)
 _START = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
