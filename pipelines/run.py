@@ -22,6 +22,7 @@ from components.credit.book.store import LANDING_BUCKET, Access, Store, read_man
 from components.credit.config import parse_config
 from components.credit.errors import InputError, QuipuError, nearest
 from components.credit.release.decision import read_decision
+from components.credit.yaml_document import read_text
 from pipelines.container import SECRETS, container_environment
 from pipelines.display import Display
 from pipelines.embedded import store_at
@@ -129,7 +130,7 @@ def find_mapping(name: str) -> tuple[str, Mapping]:
     path = known.get(name, Path(name))
     if not path.is_file():
         raise InputError(f"There is no mapping '{name}'{nearest(name, known) or '; quipu knows ' + ', '.join(known)}")
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     return text, parse_mapping(text, path.name)
 
 
@@ -154,10 +155,7 @@ def merged_config(mapping: Mapping, path: Path | None) -> str:
     """
     own: dict[str, Any] = {}
     if path is not None:
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"The configuration {path} cannot be read: {error.strerror}.") from error
+        text = read_text(path)
         parse_config(text, str(path))
         own = yaml.safe_load(text) or {}
     merged = yaml.safe_dump(_overlaid(dict(mapping.config), own), sort_keys=True, allow_unicode=True)

@@ -1,16 +1,13 @@
 """The configuration of a run: what a lender's risk committee decides, as one YAML file with defaults for all."""
 
 import datetime
-import re
 from decimal import Decimal
-from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 import msgspec
-import yaml
 from msgspec import Meta, Struct
 
-from components.credit.errors import InputError, nearest
+from components.credit.yaml_document import parse_yaml
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -379,9 +376,6 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     monitoring: Monitoring = Monitoring()
 
 
-_T = TypeVar("_T")
-
-
 def parse_config(text: str, name: str) -> Config:
     """The configuration that a YAML text holds; an empty text means the defaults.
 
@@ -393,65 +387,3 @@ def parse_config(text: str, name: str) -> Config:
         InputError: Not YAML, an unknown key or a value out of range, with its place.
     """
     return parse_yaml(text, name, Config)
-
-
-def parse_yaml(text: str, name: str, kind: type[_T]) -> _T:
-    """A typed value from YAML, with one sentence where it does not fit.
-
-    Raises:
-        InputError: Not YAML, an unknown key (with the nearest right one) or a value out of range, with its place.
-    """
-    try:
-        loaded = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark else ""
-        raise InputError(
-            f"{name}{where} is not YAML: {getattr(error, 'problem', None) or 'it cannot be read'}."
-        ) from error
-    try:
-        return msgspec.convert({} if loaded is None else loaded, kind)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{name}: {_explain(str(error), kind)}") from error
-
-
-def load_yaml(path: Path, kind: type[_T]) -> _T:
-    """As ``parse_yaml``, from a file."""
-    try:
-        return parse_yaml(path.read_text(encoding="utf-8"), str(path), kind)
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist.") from error
-
-
-def _explain(message: str, kind: type) -> str:
-    """Msgspec's message as a sentence, with the nearest known key where one is unknown."""
-    _, found, rest = message.replace("Object contains ", "").partition("unknown field `")
-    if not found:
-        # YAML reads a bare 1, NO or 2024-01-31 as a number, a truth value or a date.
-        quoted = "; put it in quotes" if re.match("Expected `.*str.*`, got `(int|float|bool|date)", message) else ""
-        return message.rstrip(".") + quoted + "."
-    key, _, place = rest.partition("`")
-    return f"unknown key '{key}'{place.replace(' - at', ' at').replace('`', '')}{nearest(key, _keys(kind)) or '.'}"
-
-
-def _keys(kind: type) -> set[str]:
-    """All keys that a Struct and the Structs within it know."""
-    keys: set[str] = set()
-    pending: list[object] = [msgspec.inspect.type_info(kind)]
-    seen: set[int] = set()
-    while pending:
-        info = pending.pop()
-        if isinstance(info, msgspec.inspect.StructType):
-            if id(info.cls) in seen:
-                continue
-            seen.add(id(info.cls))
-            for field in info.fields:
-                keys.add(field.encode_name)
-                pending.append(field.type)
-        elif isinstance(info, msgspec.inspect.UnionType):
-            pending.extend(info.types)
-        elif isinstance(info, msgspec.inspect.DictType):
-            pending.append(info.value_type)
-        elif isinstance(info, msgspec.inspect.ListType | msgspec.inspect.VarTupleType):
-            pending.append(info.item_type)
-    return keys

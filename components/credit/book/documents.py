@@ -9,6 +9,7 @@ from components.credit.book.mapping import Mapping, parse_mapping
 from components.credit.book.store import Store, access_from_environment
 from components.credit.config import Config, parse_config
 from components.credit.errors import InputError
+from components.credit.yaml_document import read_text, utf8_refusal
 
 _T = TypeVar("_T")
 
@@ -49,10 +50,8 @@ def write_json(path: str, document: object) -> None:
 def _text(place: str) -> str:
     if place.startswith("s3://"):
         bucket, _, key = place.removeprefix("s3://").partition("/")
-        return Store(access_from_environment()).read(bucket, key).decode("utf-8")
-    try:
-        return Path(place).read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise InputError(f"{place} does not exist.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{place} is not UTF-8 text.") from error
+        try:
+            return Store(access_from_environment()).read(bucket, key).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise InputError(utf8_refusal(place, error)) from error
+    return read_text(Path(place))

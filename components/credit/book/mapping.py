@@ -29,8 +29,8 @@ import pyarrow as pa
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from components.credit.book.contract import COUNT, CURRENCIES, DAY, FLAG, MONEY, TABLES, TIME, Field
-from components.credit.config import parse_yaml
 from components.credit.errors import InputError, nearest
+from components.credit.yaml_document import parse_yaml
 
 Scalar = str | int | float | bool | None
 OTHER_CODES = "*"
