@@ -22,7 +22,7 @@ from components.credit.book.store import LANDING_BUCKET, Access, Store, read_man
 from components.credit.config import parse_config
 from components.credit.errors import InputError, QuipuError, nearest
 from components.credit.release.decision import read_decision
-from components.credit.yaml_document import read_text
+from components.credit.typed_yaml import read_text
 from pipelines.container import SECRETS, container_environment
 from pipelines.display import Display
 from pipelines.embedded import store_at

@@ -9,7 +9,7 @@ from components.credit.book.mapping import Mapping, parse_mapping
 from components.credit.book.store import Store, access_from_environment
 from components.credit.config import Config, parse_config
 from components.credit.errors import InputError
-from components.credit.yaml_document import read_text, utf8_refusal
+from components.credit.typed_yaml import read_text, utf8_refusal
 
 _T = TypeVar("_T")
 

@@ -30,7 +30,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from components.credit.book.contract import COUNT, CURRENCIES, DAY, FLAG, MONEY, TABLES, TIME, Field
 from components.credit.errors import InputError, nearest
-from components.credit.yaml_document import parse_yaml
+from components.credit.typed_yaml import parse_yaml
 
 Scalar = str | int | float | bool | None
 OTHER_CODES = "*"

@@ -7,7 +7,7 @@ import pytest
 from components.credit.book.documents import read_config, read_mapping
 from components.credit.config import parse_config
 from components.credit.errors import InputError
-from components.credit.yaml_document import read_text
+from components.credit.typed_yaml import read_text
 
 
 def refusal(text: str) -> str:
