@@ -22,7 +22,7 @@ i4, i4s, f4, f4s, f8, f8s = (
 NODES = types.NamedTuple((types.int64, types.float32, i4, i4s, f4, i4, f4, f8, types.int64), Nodes)
 
 
-@njit(types.void(f4, f4), cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, inline="always")
 def spread(row: Matrix, x: Matrix) -> None:
     """Write a row twice, so that one comparison answers a question whichever way a missing value goes.
 
@@ -37,7 +37,7 @@ def spread(row: Matrix, x: Matrix) -> None:
         x[len(row) + feature] = np.inf if missing else row[feature]
 
 
-@njit(types.int32(f4, i4s, f4, types.int32), cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, inline="always")
 def goes_right(x: Matrix, questions: Indices, threshold: Matrix, node: np.int32) -> np.int32:
     """1 where a row, as ``spread`` writes it, goes right at a node, 0 where left; 0 at a leaf."""
     at = np.uint32(node)  # unsigned: numba then does not look for indices that count from the end

@@ -17,8 +17,8 @@ from components.credit.training import samples
 from components.credit.training.samples import read_training
 from components.train_sklearn.training import train as train_sklearn
 from components.train_xgboost.training import train as train_xgboost
+from tests.credit.conftest import Publish
 from tests.credit.models.book import CONFIG, DICTIONARY, NAMES, make_rows
-from tests.credit.models.conftest import Publish
 
 SEARCH = Search(folds=3, forest_candidates=1, xgboost_candidates=2, xgboost_space={"max_depth": [2, 3]})
 QUICK = Config(seed=1, limits=Limits(least_bads=20), search=SEARCH)

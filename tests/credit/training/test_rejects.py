@@ -17,8 +17,8 @@ from components.credit.training.samples import read_training
 from components.train_sklearn.regression import fit_values
 from components.train_sklearn.rejects import infer, parcels, train_with_rejects
 from components.train_sklearn.training import train
+from tests.credit.conftest import Publish
 from tests.credit.models.book import CONFIG, DICTIONARY, make_rows
-from tests.credit.models.conftest import Publish
 
 PROGRESS = Progress("train-sklearn")
 

@@ -1,4 +1,4 @@
-"""The small book in the store, and the three models that the training stages make of it."""
+"""The small book in the store, and the three models that the training stages fit to it."""
 
 from collections.abc import Callable
 
