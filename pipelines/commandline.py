@@ -1,6 +1,8 @@
-"""The command line: ``quipu``."""
+"""The command line: ``quipu``.
 
-import contextlib
+Each verb imports what it needs in its body, so that help, the version and the short verbs answer at once.
+"""
+
 import datetime
 import os
 import signal
@@ -8,29 +10,15 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import Progress
 
-from components.credit.book.documents import read_json
-from components.credit.book.store import Store, access_from_environment
 from components.credit.errors import InputError, QuipuError
-from components.credit.release.registry import champion, fetch, list_models, set_shadow, show
-from components.credit.settings import secret
-from pipelines.embedded import embedded_store, store_at
-from pipelines.keys import key_environment
-from pipelines.kubeflow_api import serving
-from pipelines.portfolio.generate import generate as generate_portfolio
-from pipelines.results import show_model, show_models, show_run, show_score
-from pipelines.revision import code_revision
-from pipelines.run import LATEST, RUNS, Order, Runner, run, store_environment
-from pipelines.scoring_service import ask, running_scorer
+from pipelines.commands import keys, models
+from pipelines.commands.registry import RunFolder, open_registry
+from pipelines.order import LATEST, RUNS, Order, Runner
 
 app = typer.Typer(
     name="quipu",
@@ -42,20 +30,27 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # Rich takes longer to import than all else that help needs
 )
-models_app = typer.Typer(help="The models in the registry.", no_args_is_help=True)
-app.add_typer(models_app, name="models")
-keys_app = typer.Typer(help="API keys of the scorer.", no_args_is_help=True)
-app.add_typer(keys_app, name="keys")
-console = Console(highlight=False)
+app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
 
-RunFolder = Annotated[
-    Path, typer.Option("--run", help="Run whose registry is meant, unless QUIPU_STORE_ENDPOINT names a store.")
-]
 
-ApprovedBy = Annotated[str, typer.Option("--by", help="Name of who decides so; the audit log keeps it.")]
-Target = Annotated[str, typer.Option(help="Where the scorer runs: local, where it follows the pointer, or kubernetes.")]
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"quipu {version('quipu')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of all verbs."""
 
 
 @app.command("run")
@@ -76,18 +71,25 @@ def run_command(
         Runner, typer.Option(help="process, or container: each stage in its own image.")
     ] = Runner.PROCESS,
 ) -> None:
-    """Train on a lender's tables, choose the champion, register it and score one application.
+    """Train on a lender's tables and score one application.
+
+    The best of three models is registered as the champion.
 
     Example: quipu run --mapping superlender --data DIR
     """
+    from components.credit.book.documents import read_json
+    from pipelines.results import console, show_run, show_score
+    from pipelines.run import run
+    from pipelines.scoring_service import ask, running_scorer
+
     order = Order(mapping, data, as_of.date() if as_of else None, config, out, runner)
     with run(order, console) as (folder, environment):
-        show_run(console, folder, read_json(str(folder / "summary.json")))
+        show_run(folder, read_json(str(folder / "summary.json")))
         body = (folder / "application.json").read_bytes()
         with running_scorer(
             environment | {"QUIPU_SPOOL": str(folder / "spool")}, _free_port(), folder / "log" / "scorer.log"
         ) as address:
-            show_score(console, ask(address, body))
+            show_score(ask(address, body))
     console.print(
         f"\nTo ask again, start the scorer with [bold]quipu serve[/] and send it the application:\n"
         f"  curl -s http://127.0.0.1:8080/v1/score -d @{folder}/application.json\n\nReport   {folder}/report.html",
@@ -109,11 +111,14 @@ def submit_command(
     wait: Annotated[bool, typer.Option(help="Watch the run to its end.")] = True,
     cancel_on_interrupt: Annotated[bool, typer.Option(help="Ctrl-C cancels the run on the cluster.")] = False,
 ) -> None:
-    """Run a pipeline on the cluster of KFP_ENDPOINT; the same order again meets the run that is there.
+    """Run a pipeline on the cluster of KFP_ENDPOINT.
+
+    The same order again meets the run that is there.
 
     Example: quipu submit --source s3://quipu-landing/book --mapping portfolio --as-of 2024-06-30
     """
     from pipelines.kfp_server import server_from_environment, start_seconds
+    from pipelines.results import console
     from pipelines.submission import cancel, ordered, submit, watch
 
     server, longest_start = server_from_environment(), start_seconds()
@@ -141,7 +146,15 @@ def generate(
     as_of: Annotated[datetime.datetime, typer.Option(formats=["%Y-%m-%d"], help="Day on which the books are closed.")],
     seed: Annotated[int, typer.Option(min=0, help="Seed; the same seed gives the same bytes.")] = 1,
 ) -> None:
-    """Write a synthetic Peruvian portfolio, as a caja would export it (mapping 'portfolio')."""
+    """Write a synthetic Peruvian portfolio.
+
+    Its files are as a caja would export them; the mapping 'portfolio' reads them.
+    """
+    from rich.progress import Progress
+
+    from pipelines.portfolio.generate import generate as generate_portfolio
+    from pipelines.results import console
+
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("Borrowers", total=borrowers)
         generate_portfolio(borrowers, seed, as_of.date(), out, lambda done: progress.update(task, completed=done))
@@ -154,8 +167,14 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 8080,
 ) -> None:
-    """Serve the champion over HTTP until Ctrl-C: POST /v1/score, Open Inference Protocol, /openapi.json."""
-    with _registry(run_folder) as (store, verify_key):
+    """Serve the champion over HTTP until Ctrl-C.
+
+    It answers POST /v1/score and the Open Inference Protocol; /openapi.json describes both.
+    """
+    from pipelines.results import console
+    from pipelines.run import store_environment
+
+    with open_registry(run_folder) as (store, verify_key):
         console.print(f"Serving on http://{host}:{port}; Ctrl-C stops.")
         listening = {"QUIPU_SCORER_HOST": host, "QUIPU_SCORER_PORT": str(port), "QUIPU_VERIFY_KEY": verify_key}
         spool = {} if "QUIPU_STORE_ENDPOINT" in os.environ else {"QUIPU_SPOOL": str(run_folder.resolve() / "spool")}
@@ -170,10 +189,17 @@ def serve_pipelines(
     folder: Annotated[Path, typer.Option(help="Folder of the runs, of their store and of the token.")] = RUNS / "api",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port on the loopback; 0 takes a free one.")] = 8888,
 ) -> None:
-    """Serve Kubeflow Pipelines' API over this machine until Ctrl-C, so that its clients run Quipu without a cluster.
+    """Serve Kubeflow Pipelines' API over this machine.
 
-    Airflow's DAGs start their runs here ('make airflow'). Runs under way go on with the next start.
+    Its clients run Quipu without a cluster, until Ctrl-C. Airflow's DAGs start their runs here ('make airflow').
+    Runs under way go on with the next start.
     """
+    from pipelines.embedded import store_at
+    from pipelines.keys import key_environment
+    from pipelines.kubeflow_api import serving
+    from pipelines.results import console
+    from pipelines.run import store_environment
+
     with store_at(folder / "store") as access:
         environment = store_environment(access) | key_environment(RUNS / "keys")
         with serving(folder, environment, port) as server:
@@ -194,164 +220,19 @@ def score(
 
     Example: quipu score runs/latest/application.json
     """
+    import msgspec
+
     from components.scorer.application import score as score_application
     from components.scorer.document import read_document
     from components.scorer.model import load_champion
+    from pipelines.results import show_score
 
     try:
         document = read_document(file.read_bytes())
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}.") from error
-    with _registry(run_folder) as (store, verify_key):
-        show_score(console, msgspec.to_builtins(score_application(load_champion(store, verify_key), document)))
-
-
-@models_app.command("list")
-def list_command(run_folder: RunFolder = LATEST) -> None:
-    """List the registered models, the champion marked."""
-    with _registry(run_folder) as (store, verify_key):
-        pointer = champion(store)
-        models, refused = list_models(store, verify_key)
-        show_models(console, models, pointer.version if pointer else "")
-    for sentence in refused:
-        console.print(sentence, soft_wrap=True)
-
-
-@models_app.command("show")
-def show_command(
-    version: Annotated[str, typer.Argument(help="Version, as 'quipu models list' shows it; 'champion' for that one.")],
-    run_folder: RunFolder = LATEST,
-) -> None:
-    """Show what a registered model is and what it was made from, by its verified manifest."""
-    with _registry(run_folder) as (store, verify_key):
-        version = _version(store, version)
-        show_model(console, show(store, version, verify_key))
-
-
-@models_app.command("approve")
-def approve_command(
-    version: Annotated[str, typer.Argument(help="Version, as 'quipu models list' shows it.")],
-    by: ApprovedBy,
-    run_folder: RunFolder = LATEST,
-) -> None:
-    """Approve a registered model, where the configuration asks for that before a release (release.approval)."""
-    from components.deploy.approval import approve
-
-    with _registry(run_folder) as (store, verify_key):
-        given = approve(store, version, by, verify_key)
-    console.print(f"Model {version} is approved by {given.approved_by} since {given.at:%Y-%m-%d %H:%M} UTC.")
-
-
-@models_app.command("rollback")
-def rollback_command(by: ApprovedBy, target: Target = "local", run_folder: RunFolder = LATEST) -> None:
-    """Let the champion before this one answer again.
-
-    On a cluster (--target kubernetes) KUBECONFIG and QUIPU_NAMESPACE say which; it takes seconds.
-    """
-    from components.credit.progress import Progress as StageProgress
-    from components.deploy.cluster import Cluster
-    from components.deploy.promotion import roll_back
-    from components.deploy.release import KUBERNETES, check_target
-
-    check_target(target, ("local", KUBERNETES))
-    os.environ.setdefault("QUIPU_PROGRESS_FILE", os.devnull)
-    with _registry(run_folder) as (store, verify_key):
-        cluster = Cluster() if target == KUBERNETES else None
-        released = roll_back(by, code_revision(), verify_key, store, StageProgress("rollback"), cluster)
-    console.print(f"Model {released.version} answers again, instead of {released.previous}.")
-
-
-@models_app.command("shadow")
-def shadow_command(
-    version: Annotated[str, typer.Argument(help="Version that scores beside the champion.")] = "",
-    none: Annotated[bool, typer.Option("--none", help="Let none score beside it.")] = False,
-    run_folder: RunFolder = LATEST,
-) -> None:
-    """Let a challenger score beside the champion: it tells nobody, and its answers go to the decision log.
-
-    Example: quipu models shadow 3f2a91c07be4
-    """
-    if bool(version) == none:
-        raise InputError("Give a version that 'quipu models list' shows, or --none.")
-    with _registry(run_folder) as (store, verify_key):
-        if version:
-            show(store, version, verify_key)
-        set_shadow(store, version or None)
-    console.print(f"{version} scores beside the champion." if version else "No model scores beside the champion.")
-
-
-@models_app.command("export")
-def export_command(
-    version: Annotated[str, typer.Argument(help="Version, as 'quipu models list' shows it; 'champion' for that one.")],
-    as_: Annotated[str, typer.Option("--as", help="sql, excel, json or bins.")] = "sql",
-    out: Annotated[Path | None, typer.Option(help="File to write. By default scorecard-<version>.<ending>.")] = None,
-    run_folder: RunFolder = LATEST,
-) -> None:
-    """Write a registered scorecard as one SQL expression (PostgreSQL, DuckDB), an Excel sheet or JSON.
-
-    As bins it is the YAML of scorecard.manual_bins, to change, review and train with.
-
-    Example: quipu models export champion --as excel
-    """
-    from components.credit.models.export import ENDINGS, exported
-    from components.credit.release.policy import in_force
-
-    if as_ not in ENDINGS:
-        raise InputError(f"A scorecard is not exported as '{as_}'; give {', '.join(ENDINGS)}.")
-    with _registry(run_folder) as (store, verify_key):
-        version = _version(store, version)
-        package, scorer = fetch(store, version, verify_key)
-    rules = in_force(package.decision.rule.policy, datetime.date.fromisoformat(package.as_of))
-    path = out or Path(f"scorecard-{version}.{ENDINGS[as_]}")
-    path.write_bytes(exported(scorer, version, as_, rules))
-    console.print(f"Model {version} written to {path}", soft_wrap=True)
-
-
-@keys_app.command("new")
-def new_key_command(
-    name: Annotated[str, typer.Argument(help="Who will ask with it; the decision log keeps this name.")],
-    role: Annotated[list[str], typer.Option(help="score, read, override or admin; may be given several times.")],
-    file: Annotated[Path, typer.Option(help="File of keys to add it to, made where it is missing.")] = Path(
-        "scorer-keys.json"
-    ),
-) -> None:
-    """Make an API key: printed once, while the file keeps only its hash. QUIPU_AUTH_KEYS_FILE names the file.
-
-    Example: quipu keys new branch-arequipa --role score
-    """
-    from components.scorer.access.apikeys import add_key, new_key
-    from components.scorer.requests import ROLES
-
-    roles = [known for known in ROLES if known in role]
-    for word in role:
-        if word not in ROLES:
-            raise InputError(f"There is no role '{word}'; give {', '.join(ROLES)}.")
-    key, entry = new_key(name, roles)
-    add_key(file, entry)
-    typer.echo(key)
-    Console(stderr=True, highlight=False).print(f"{file} holds its hash; the key itself is shown only here.")
-
-
-@contextlib.contextmanager
-def _registry(run_folder: Path) -> Iterator[tuple[Store, str]]:
-    """The store that the environment names, or else the embedded one of a run, with the key that verifies models."""
-    if "QUIPU_STORE_ENDPOINT" in os.environ:
-        yield Store(access_from_environment()), secret("QUIPU_VERIFY_KEY")
-        return
-    if not (run_folder / "summary.json").is_file():
-        raise InputError(f"{run_folder} holds no finished run; 'quipu run' makes one, --run names another.")
-    with embedded_store(run_folder / "store") as access:
-        yield Store(access), (run_folder / "verify.pem").read_text(encoding="utf-8")
-
-
-def _version(store: Store, named: str) -> str:
-    """The version that is meant: ``champion`` stands for what the pointer names."""
-    if named != "champion":
-        return named
-    pointer = champion(store)
-    if pointer is None:
-        raise InputError("No model was released yet; 'quipu run' releases one.")
-    return pointer.version
+    with open_registry(run_folder) as (store, verify_key):
+        show_score(msgspec.to_builtins(score_application(load_champion(store, verify_key), document)))
 
 
 def _free_port() -> int:
@@ -366,10 +247,13 @@ def main() -> None:
     try:
         app()
     except QuipuError as error:
+        from rich.console import Console
+        from rich.markup import escape
+
         Console(stderr=True, highlight=False).print(f"[red]Error[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        Console(stderr=True).print("Stopped.")
+        print("Stopped.", file=sys.stderr)
         sys.exit(130)
 
 

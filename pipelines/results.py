@@ -1,17 +1,20 @@
 """Results as a terminal shows them, in 80 columns."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from components.credit.release.registry import Package
+if TYPE_CHECKING:
+    from components.credit.release.registry import Package
+
+console = Console(highlight=False)
 
 _NAMES = {"scorecard": "Scorecard", "random_forest": "Random forest", "xgboost": "XGBoost"}
 
 
-def show_run(console: Console, folder: Path, summary: dict[str, Any]) -> None:
+def show_run(folder: Path, summary: dict[str, Any]) -> None:
     """The figures of a run: rows by table, models out of time with the champion marked, seconds."""
     rows = _table("Rows", "in", "clean", "quarantined")
     for name, counts in summary["rows"].items():
@@ -37,7 +40,7 @@ def show_run(console: Console, folder: Path, summary: dict[str, Any]) -> None:
     console.print(f"Summary  {folder}/summary.json\n", soft_wrap=True)
 
 
-def show_score(console: Console, score: dict[str, Any]) -> None:
+def show_score(score: dict[str, Any]) -> None:
     """One score: probability, points, band, proposal, the rules that decline and the reasons, in Spanish and English,
     with what would have to change."""
     shown = {"approve": "[green]approve[/]", "decline": "[red]decline[/]"}[score["proposal"]]
@@ -60,7 +63,7 @@ def show_score(console: Console, score: dict[str, Any]) -> None:
             console.print(f"   → {change['es']}\n     [dim]{change['en']}[/]", soft_wrap=True)
 
 
-def show_models(console: Console, packages: list[Package], champion: str) -> None:
+def show_models(packages: list["Package"], champion: str) -> None:
     """The registered models, the champion marked."""
     table = _table("Version", "family", "as of", "AUC", "")
     for package in packages:
@@ -75,7 +78,7 @@ def show_models(console: Console, packages: list[Package], champion: str) -> Non
     console.print(table)
 
 
-def show_model(console: Console, package: Package) -> None:
+def show_model(package: "Package") -> None:
     """What a model is and what it was made from."""
     table = _table("Model", package.version)
     for name, value in (

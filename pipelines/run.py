@@ -7,8 +7,6 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -28,47 +26,18 @@ from pipelines.display import Display
 from pipelines.embedded import store_at
 from pipelines.example import example_document
 from pipelines.keys import key_environment
+from pipelines.order import LATEST, RUNS, Order, Runner
 from pipelines.portfolio.generate import generate
 from pipelines.processes import running_pipeline
 from pipelines.revision import code_revision
-from pipelines.training import STAGES
+from pipelines.stages import TRAINING_STAGES
 
 MAPPINGS = Path(__file__).parent / "mappings"
-RUNS = Path("runs")
-LATEST = RUNS / "latest"
 _DEFAULT_BORROWERS = 6_000
 
 
 class StageFailed(QuipuError):
     """A stage of the pipeline failed; the text names it, the reason and the log."""
-
-
-class Runner(StrEnum):
-    """Where each stage of a run on this machine runs."""
-
-    PROCESS = "process"
-    CONTAINER = "container"
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a run is asked to do.
-
-    Args:
-        mapping: Name of a mapping that comes with Quipu, or path of a mapping file.
-        data: Folder of the lender's files; None makes the synthetic portfolio.
-        as_of: As-of day; None follows the mapping, then today.
-        config: Configuration file, or None.
-        out: Folder of the run; None makes ``runs/<time>``.
-        runner: Whether each stage is a process here, or a container of its own image.
-    """
-
-    mapping: str
-    data: Path | None
-    as_of: datetime.date | None
-    config: Path | None
-    out: Path | None
-    runner: Runner = Runner.PROCESS
 
 
 @contextmanager
@@ -97,7 +66,7 @@ def run(order: Order, console: Console) -> Iterator[tuple[Path, dict[str, str]]]
         if order.runner is Runner.CONTAINER:
             seen = {out / "pipeline": "rw", out / "log": "rw", data: "ro"}
             own = SECRETS in os.environ  # each task has its own secrets, and sees no file of keys
-            environment |= container_environment(seen if own else seen | {RUNS / "keys": "ro"}, STAGES)
+            environment |= container_environment(seen if own else seen | {RUNS / "keys": "ro"}, TRAINING_STAGES)
         store = Store(access)
         parameters = {
             "source": str(data.resolve()),
@@ -106,7 +75,7 @@ def run(order: Order, console: Console) -> Iterator[tuple[Path, dict[str, str]]]
             "as_of": as_of.isoformat(),
             "code": code_revision(),
         }
-        display = Display(STAGES, out / "log" / "progress.jsonl", console)
+        display = Display(TRAINING_STAGES, out / "log" / "progress.jsonl", console)
         artifacts = _drive(parameters, out, environment, display)
         summary = _summary(artifacts, display, out, mapping, as_of)
         summary["seconds"] = round(time.monotonic() - started, 1)

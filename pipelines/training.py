@@ -19,8 +19,7 @@ from components.train_sklearn.component import train_sklearn
 from components.train_xgboost.component import train_xgboost
 from components.validate.component import validate
 from pipelines.pods import on_cluster
-
-STAGES = ("ingest", "validate", "feature", "train-sklearn", "train-xgboost", "evaluate", "deploy")
+from pipelines.stages import TRAINING_STAGES
 
 
 @dsl.pipeline(name="quipu-training", description="From a lender's raw tables to a champion in the registry")
@@ -57,5 +56,5 @@ def training(source: str, mapping: str, config: str, as_of: str, code: str, targ
         run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
     )
     tasks = (ingested, validated, featured, forest_and_card, boosted, evaluated, released)
-    for stage, task in zip(STAGES, tasks, strict=True):
+    for stage, task in zip(TRAINING_STAGES, tasks, strict=True):
         on_cluster(task, stage)

@@ -25,7 +25,7 @@ from components.credit.book.store import Access, Store
 from components.credit.errors import StoreError
 from components.credit.release.registry import champion
 from components.deploy.cluster import Cluster
-from pipelines.training import STAGES
+from pipelines.stages import TRAINING_STAGES
 from tests.e2e.conftest import ROOT, USERS
 from tests.e2e.kubectl import NAMESPACE, Kubectl, say, until
 from tests.e2e.models import Candidate
@@ -63,7 +63,7 @@ def quipu(
         for entry, value in entries.items():
             (folder / "secrets" / name / entry).write_text(value)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("QUIPU_")}
-    environment = kept | {image_variable(stage): built(stage) for stage in STAGES} | {
+    environment = kept | {image_variable(stage): built(stage) for stage in TRAINING_STAGES} | {
         "PYTHONPATH": str(ROOT), "COLUMNS": "200", "QUIPU_STORE_ENDPOINT": address, "QUIPU_VERIFY_KEY": keys[1],
         "QUIPU_STORE_ACCESS_KEY": "root-user", "QUIPU_STORE_SECRET_KEY": "only-for-these-tests",
         "QUIPU_SECRETS": str(folder / "secrets"),

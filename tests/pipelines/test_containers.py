@@ -12,7 +12,7 @@ import yaml
 from components.credit.errors import InputError
 from pipelines import container
 from pipelines.container import built_image, container_environment, in_containers
-from pipelines.training import STAGES
+from pipelines.stages import TRAINING_STAGES
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,7 +21,7 @@ def test_without_podman_and_docker_the_remedy_is_told(monkeypatch: pytest.Monkey
     monkeypatch.delenv("ENGINE", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="Neither podman nor docker is installed; install one, or run without"):
-        container_environment({}, STAGES)
+        container_environment({}, TRAINING_STAGES)
 
 
 def test_an_image_that_was_not_built_is_named_before_anything_runs(
@@ -33,11 +33,11 @@ def test_an_image_that_was_not_built_is_named_before_anything_runs(
     assert built_image("quipu.invalid/ingest:latest") == "localhost/quipu/ingest:1"
     assert built_image("registry.example.org/quipu/ingest@sha256:12") == "registry.example.org/quipu/ingest@sha256:12"
     with pytest.raises(InputError, match="The image of the stage validate was not built; run 'make images' first"):
-        container_environment({}, STAGES)
+        container_environment({}, TRAINING_STAGES)
 
 
 def test_each_task_runs_in_its_own_image_and_asks_for_its_own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    for stage in STAGES:
+    for stage in TRAINING_STAGES:
         monkeypatch.setenv(f"QUIPU_IMAGE_{stage.upper().replace('-', '_')}", f"localhost/quipu/{stage}:1")
     spec, platform = yaml.safe_load_all((ROOT / "pipelines" / "training.yaml").read_text())
     in_containers(spec, platform)

@@ -17,16 +17,18 @@ import hashlib
 import re
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct, field
 
 from components.credit.book.store import MODEL_BUCKET, Store
 from components.credit.errors import InputError, ModelRefused, StoreError
-from components.credit.models.scorer import Scorer, unpack
-from components.credit.models.smoke import SMOKE, check_smoke, smoke
 from components.credit.release.decision import Decision
 from components.credit.release.signing import public_key_of, sign, verified
+
+if TYPE_CHECKING:
+    from components.credit.models.scorer import Scorer
 
 MANIFEST = "MANIFEST.dsse.json"
 CHAMPION = "champion"
@@ -105,6 +107,9 @@ def register(store: Store, folder: Path, package: Package, signing_key: str) -> 
         InputError: The key is not an Ed25519 key.
         ModelRefused: The version is there already, signed by another key or with other files.
     """
+    from components.credit.models.scorer import unpack  # a reader of manifests alone does without NumPy and models
+    from components.credit.models.smoke import SMOKE, smoke
+
     files = {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
     files[SMOKE] = smoke(unpack(files, str(folder)))
     subject = [_subject(name, data) for name, data in files.items()]
@@ -211,7 +216,7 @@ def champion(store: Store) -> Champion | None:
     return _champion(found[0]) if found else None
 
 
-def fetch(store: Store, version: str, verify_key: str) -> tuple[Package, Scorer]:
+def fetch(store: Store, version: str, verify_key: str) -> tuple[Package, "Scorer"]:
     """A model from the registry, loaded only after its signature and then its hashes have been checked.
 
     Args:
@@ -228,6 +233,9 @@ def fetch(store: Store, version: str, verify_key: str) -> tuple[Package, Scorer]
             another version, a file is missing, altered or not of the package, the files are not a model, or it answers
             its smoke set otherwise than when it was released.
     """
+    from components.credit.models.scorer import unpack
+    from components.credit.models.smoke import SMOKE, check_smoke
+
     prefix, address = _prefix(version), _address(version)
     keys = store.keys(MODEL_BUCKET, prefix)
     statement = _signed(store, version, keys, verify_key)
@@ -283,6 +291,8 @@ def list_models(store: Store, verify_key: str) -> tuple[list[Package], list[str]
 
 def _without_smoke(subject: list[_Subject]) -> list[_Subject]:
     """The files of the model itself: the last bits of a smoke set depend on who made it."""
+    from components.credit.models.smoke import SMOKE
+
     return [file for file in subject if file.name != SMOKE]
 
 
