@@ -91,8 +91,9 @@ def run_command(
         ) as address:
             show_score(ask(address, body))
     console.print(
-        f"\nTo ask again, start the scorer with [bold]quipu serve[/] and send it the application:\n"
+        f"\nTo ask again, start the scorer with 'quipu serve' and send it the application:\n"
         f"  curl -s http://127.0.0.1:8080/v1/score -d @{folder}/application.json\n\nReport   {folder}/report.html",
+        markup=False,
         soft_wrap=True,
     )
 
@@ -158,7 +159,7 @@ def generate(
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("Borrowers", total=borrowers)
         generate_portfolio(borrowers, seed, as_of.date(), out, lambda done: progress.update(task, completed=done))
-    console.print(f"{borrowers:,} borrowers as of {as_of.date()} written to {out}", soft_wrap=True)
+    console.print(f"{borrowers:,} borrowers as of {as_of.date()} written to {out}", markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -175,7 +176,7 @@ def serve(
     from pipelines.run import store_environment
 
     with open_registry(run_folder) as (store, verify_key):
-        console.print(f"Serving on http://{host}:{port}; Ctrl-C stops.")
+        console.print(f"Serving on http://{host}:{port}; Ctrl-C stops.", markup=False)
         listening = {"QUIPU_SCORER_HOST": host, "QUIPU_SCORER_PORT": str(port), "QUIPU_VERIFY_KEY": verify_key}
         spool = {} if "QUIPU_STORE_ENDPOINT" in os.environ else {"QUIPU_SPOOL": str(run_folder.resolve() / "spool")}
         environment = spool | os.environ | store_environment(store.access) | listening
@@ -206,6 +207,7 @@ def serve_pipelines(
             console.print(
                 f"Kubeflow Pipelines' API is on http://127.0.0.1:{server.server_port}; "
                 f"the token is in {folder}/token; Ctrl-C stops.",
+                markup=False,
                 soft_wrap=True,
             )
             threading.Event().wait()

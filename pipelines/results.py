@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ def show_run(folder: Path, summary: dict[str, Any]) -> None:
     console.print()
     console.print(models)
     for warning in summary["warnings"] if console.is_terminal else []:
-        console.print(f"[yellow]![/] {warning}", soft_wrap=True)
+        console.print(f"[yellow]![/] {escape(warning)}", soft_wrap=True)
     console.print(f"\nChampion {_NAMES[summary['champion']]}, version {summary['version']}, {summary['seconds']:.0f} s")
-    console.print(f"Summary  {folder}/summary.json\n", soft_wrap=True)
+    console.print(f"Summary  {escape(str(folder))}/summary.json\n", soft_wrap=True)
 
 
 def show_score(score: dict[str, Any]) -> None:
@@ -51,16 +52,16 @@ def show_score(score: dict[str, Any]) -> None:
     if score["person_decides"]:
         console.print("[dim]A person decides; the proposal is only that.[/]")
     for rule in score["rules"]:
-        norm = f"  [dim]{rule['norm']}[/]" if rule["norm"] else ""
-        console.print(f"[red]Declined by rule {rule['code']}, whatever the points[/]{norm}", soft_wrap=True)
-        console.print(f"   {rule['es']}\n   [dim]{rule['en']}[/]", soft_wrap=True)
+        norm = f"  [dim]{escape(rule['norm'])}[/]" if rule["norm"] else ""
+        console.print(f"[red]Declined by rule {escape(rule['code'])}, whatever the points[/]{norm}", soft_wrap=True)
+        console.print(f"   {escape(rule['es'])}\n   [dim]{escape(rule['en'])}[/]", soft_wrap=True)
     if score["reasons"]:
         console.print("What takes most points, compared with approved applications:")
     for place, reason in enumerate(score["reasons"], start=1):
-        console.print(f"{place}. {reason['es']}  [dim]{-reason['points']:+.0f} points[/]", soft_wrap=True)
-        console.print(f"   [dim]{reason['en']}[/]", soft_wrap=True)
+        console.print(f"{place}. {escape(reason['es'])}  [dim]{-reason['points']:+.0f} points[/]", soft_wrap=True)
+        console.print(f"   [dim]{escape(reason['en'])}[/]", soft_wrap=True)
         for change in reason["changes"]:
-            console.print(f"   → {change['es']}\n     [dim]{change['en']}[/]", soft_wrap=True)
+            console.print(f"   → {escape(change['es'])}\n     [dim]{escape(change['en'])}[/]", soft_wrap=True)
 
 
 def show_models(packages: list["Package"], champion: str) -> None:

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import yaml
 from rich.console import Console
+from rich.markup import escape
 
 from components.credit.book.documents import read_json, write_json
 from components.credit.book.mapping import Mapping, parse_mapping
@@ -60,7 +61,7 @@ def run(order: Order, console: Console) -> Iterator[tuple[Path, dict[str, str]]]
     data = order.data or _make_portfolio(order, out / "data", as_of, console)
     if not data.is_dir():
         raise InputError(f"{data} is not a folder; give the folder of the lender's files with --data.")
-    console.print(f"[bold]{mapping.lender}[/] as of {as_of}, run in {out}", highlight=False)
+    console.print(f"[bold]{escape(mapping.lender)}[/] as of {as_of}, run in {escape(str(out))}", highlight=False)
     with store_at(out / "store") as access:
         environment = store_environment(access) | key_environment(RUNS / "keys")
         if order.runner is Runner.CONTAINER:
@@ -189,8 +190,8 @@ def _drive(parameters: dict[str, str], out: Path, environment: dict[str, str], d
             time.sleep(0.1)
         display.refresh()
     if child.returncode != 0:
-        stage, reason = display.failed or ("pipeline", "it ended without a word")
-        raise StageFailed(f"{stage} failed: {reason}\nThe log is {out}/log/pipeline.log.")
+        stage, reason = display.failed or ("pipeline", "it ended without a word.")
+        raise StageFailed(f"{stage} failed: {reason} The log is {out}/log/pipeline.log.")
     return next((out / "pipeline").glob("quipu-training-*"))
 
 

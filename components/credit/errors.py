@@ -16,7 +16,14 @@ from difflib import get_close_matches
 
 
 class QuipuError(Exception):
-    """A problem that a user can mend; its text is one sentence with the place and the remedy."""
+    """A problem that a user can mend; its text is one sentence on one line, with the place and the remedy.
+
+    Args:
+        sentence: The text; what it quotes of a lender's files may hold any character.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(on_one_line(sentence))
 
 
 class InputError(QuipuError):
@@ -37,6 +44,11 @@ class ModelRefused(QuipuError):
 
 class ClusterError(QuipuError):
     """The Kubernetes cluster is away or refuses, or the scorer does not start there."""
+
+
+def on_one_line(text: str) -> str:
+    """The text with line ends, control characters and all else that does not print written as Python escapes them."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from components.credit.errors import QuipuError
+from components.credit.errors import QuipuError, on_one_line
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Progress:
 
     def warn(self, sentence: str) -> None:
         """Say what a user should look at, in one sentence, without stopping."""
-        _emit({"stage": self.stage, "state": "running", "warning": sentence})
+        _emit({"stage": self.stage, "state": "running", "warning": on_one_line(sentence)})
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def stage(name: str) -> Iterator[Progress]:
         raise
     except BaseException as error:
         first = (str(error).splitlines() or [""])[0]
-        reason = f"{type(error).__name__}: {first}"
+        reason = on_one_line(f"{type(error).__name__}: {first}")
         _emit({"stage": name, "state": "failed", "reason": reason, "seconds": time.monotonic() - started})
         raise
     _emit({"stage": name, "state": "done", "seconds": time.monotonic() - started})

@@ -31,7 +31,7 @@ def list_command(run_folder: RunFolder = LATEST) -> None:
         models, refused = list_models(store, verify_key)
         show_models(models, pointer.version if pointer else "")
     for sentence in refused:
-        console.print(sentence, soft_wrap=True)
+        console.print(sentence, markup=False, soft_wrap=True)
 
 
 @app.command("show")
@@ -66,7 +66,9 @@ def approve_command(
 
     with open_registry(run_folder) as (store, verify_key):
         given = approve(store, version, by, verify_key)
-    console.print(f"Model {version} is approved by {given.approved_by} since {given.at:%Y-%m-%d %H:%M} UTC.")
+    console.print(
+        f"Model {version} is approved by {given.approved_by} since {given.at:%Y-%m-%d %H:%M} UTC.", markup=False
+    )
 
 
 @app.command("rollback")
@@ -141,7 +143,7 @@ def export_command(
     rules = in_force(package.decision.rule.policy, datetime.date.fromisoformat(package.as_of))
     path = out or Path(f"scorecard-{version}.{ENDINGS[as_]}")
     path.write_bytes(exported(scorer, version, as_, rules))
-    console.print(f"Model {version} written to {path}", soft_wrap=True)
+    console.print(f"Model {version} written to {path}", markup=False, soft_wrap=True)
 
 
 def _version(store: "Store", named: str) -> str:
