@@ -20,8 +20,8 @@ $(READY): pyproject.toml images/constraints.txt
 run: $(READY) ## Run the main job: portfolio, pipeline, report, one scored application
 	@$(BIN)/quipu run
 
-test: $(READY) ## Run the tests
-	$(BIN)/python -m pytest
+test: $(READY) ## Run the tests, by up to four workers
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 e2e: $(READY) ## Run the tests on a Kubernetes cluster: KUBECONFIG's, or else one made for them (root)
 	$(BIN)/python -m pytest -m e2e tests/e2e

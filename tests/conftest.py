@@ -5,17 +5,55 @@ import shutil
 import socket
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import adbc_driver_manager
 import adbc_driver_postgresql.dbapi
 import pytest
+from hypothesis import HealthCheck, settings
 
 from components.credit.book.store import Access, Store
 from pipelines.embedded import embedded_store
 
+# A machine that is busy with other work is slow, and no example is wrong for that.
+settings.register_profile("quipu", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("quipu")
+# The pipelines' runs take longest, so they start first.
+LONG = "pipelines"
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests go to one worker: those of a file, which share its fixtures, and those of the one finished run.
+
+    A test that runs a pipeline of its own goes wherever a worker is free.
+    """
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        group = "finished run" if "finished" in fixtures else item.name if "quipu" in fixtures else item.path.name
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name} {group}"))
+    items.sort(key=lambda item: item.path.parent.name != LONG)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what was left out, in how many tests, and how to get what these need."""
+    counts = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", []))
+    lines = [(f"{count}", *reason.partition(": ")[::2]) for reason, count in sorted(counts.items())]
+    if config.args_source is pytest.Config.ArgsSource.TESTPATHS and config.option.markexpr == "not e2e":
+        lines.append(("e2e", "not asked for", "'make e2e' runs them on a Kubernetes cluster"))
+    if lines:
+        widths = [max(len(line[column]) for line in lines) for column in (0, 1)]
+        terminalreporter.section("left out")
+        for tests, what, remedy in lines:
+            terminalreporter.write_line(f"{tests:>{widths[0]}} tests  {what:<{widths[1]}}  {remedy}")
+
+
+def _reason(report: pytest.TestReport) -> str:
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +74,7 @@ def shared_data() -> Path:
     """Folder of real credit data; a test that asks for it is skipped where it is not beside the project."""
     folder = SHARED / "data"
     if not folder.is_dir():
-        pytest.skip("real data not at hand: no ../shared/data beside the checkout")
+        pytest.skip("no real credit data: lay it in ../shared/data, beside the checkout")
     return folder
 
 
@@ -45,7 +83,7 @@ def postgres() -> Iterator[str]:
     """Address of a running PostgreSQL."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     if not programs:
-        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
+        pytest.skip("no PostgreSQL: apt-get install postgresql")
     binaries = programs[-1].parent
     # It refuses to run as root, and its folder must then be one that its user may reach.
     as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
@@ -98,6 +136,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if mounted.returncode:
-        pytest.skip("a small disk cannot be mounted here (it takes root)")
+        pytest.skip("no right to mount a small disk: run the tests as root")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)

@@ -1,5 +1,4 @@
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
@@ -82,10 +81,8 @@ def test_a_server_that_stays_away_is_named_after_the_last_try(kfp: Server) -> No
 
 def test_a_hanging_server_is_given_up_after_the_timeout(kfp: Server) -> None:
     kfp.fault("GET", "/runs/", "hang")
-    started = time.monotonic()
-    with pytest.raises(KfpUnavailable, match="ReadTimeout"):
+    with pytest.raises(KfpUnavailable, match="ReadTimeout"):  # the server itself would answer after three seconds
         KfpHook(attempts=1).run(RUN)
-    assert time.monotonic() - started < 2.5
 
 
 def test_the_token_file_is_read_again_for_each_request(

@@ -44,7 +44,7 @@ def admin() -> Iterator[Kubectl]:
         yield Kubectl(given)
         return
     if os.geteuid() != 0 or not (HOME / "bin" / "kube-apiserver").is_file():
-        pytest.skip("no cluster at hand: set KUBECONFIG, or, as root, run tests/e2e/cluster/build once")
+        pytest.skip("no cluster: set KUBECONFIG, or, as root, run tests/e2e/cluster/build once")
     started = subprocess.run([SCRIPTS / "up"], capture_output=True, text=True, timeout=300, check=False)
     try:
         assert started.returncode == 0, started.stderr
@@ -58,7 +58,7 @@ def engine() -> str:
     """What builds and runs images here."""
     found = os.environ.get("ENGINE") or next((name for name in ("podman", "docker") if shutil.which(name)), None)
     if found is None:
-        pytest.skip("neither podman nor docker is here to build the images")
+        pytest.skip("no podman and no docker: install either, to build the images")
     return found
 
 

@@ -23,7 +23,7 @@ BROUGHT = ("monitoring.coreos.com", "serving.kserve.io")
 def rendered(folder: Path) -> list[dict[str, Any]]:
     kustomize = ["kubectl", "kustomize"] if shutil.which("kubectl") else ["kustomize", "build"]
     if not shutil.which(kustomize[0]):
-        pytest.skip("neither kubectl nor kustomize is here")
+        pytest.skip("no kubectl and no kustomize: install either")
     made = subprocess.run([*kustomize, str(folder)], capture_output=True, text=True, timeout=60, check=False)
     assert made.returncode == 0, made.stderr
     return list(yaml.safe_load_all(made.stdout))

@@ -27,7 +27,7 @@ RULES = Path(__file__).resolve().parents[2] / "manifests" / "components" / "moni
 def program(name: str) -> str:
     found = shutil.which(name)
     if not found:
-        pytest.skip(f"no {name} at hand: it is in Debian's package 'prometheus'")
+        pytest.skip(f"no {name}: apt-get install prometheus")
     return found
 
 

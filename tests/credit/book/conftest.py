@@ -24,7 +24,7 @@ def minio_store(folder: Path, port: int = 0) -> Iterator[Access]:
     """A running MinIO with Quipu's buckets, on a free port or on this one; its data stay in ``folder``."""
     program = shutil.which("minio") or shutil.which("minio", path=Path.home() / ".cache/one-node-cluster/bin")
     if not program:
-        pytest.skip("no MinIO at hand: no program 'minio' on the PATH or in ~/.cache/one-node-cluster/bin")
+        pytest.skip("no MinIO: put its program 'minio' on the PATH, or let .ci/run build it with Go")
     with socket.socket() as one, socket.socket() as other:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of a server before may linger
         one.bind(("127.0.0.1", port))

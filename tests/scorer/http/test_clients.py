@@ -76,7 +76,7 @@ def test_triton_hears_why_it_is_refused(client: triton.InferenceServerClient) ->
 
 def test_kserves_own_client_gets_the_same(scorer: Scorer, numbers: Model, tmp_path: Path) -> None:
     if not KSERVE.exists():
-        pytest.skip("KServe's client needs an environment of its own: 'make peers' makes it")
+        pytest.skip("no environment of KServe's own client: 'make peers' makes it")
     script = tmp_path / "ask.py"
     script.write_text(f"""
 import asyncio
