@@ -11,7 +11,7 @@ import pytest
 from components.credit.book import row_rules
 from components.credit.errors import InputError
 from components.credit.features.recipe import Recipe
-from components.scorer.document import columns_of, decision_time, read_document
+from components.scorer.document import decision_time, read_document, tables_of
 from components.validate.quarantine import Checked
 
 Row = dict[str, Any]
@@ -73,7 +73,7 @@ def _json(table: str, row: Row) -> Row:
 def scored(made: Row) -> None:
     """Read an application as the service does before it scores it."""
     read = read_document(json.dumps(made).encode())
-    columns_of(read, RECIPE, decision_time(read))
+    tables_of(read, RECIPE, decision_time(read))
 
 
 @pytest.mark.parametrize(("table", "changes", "reason"), BROKEN)
