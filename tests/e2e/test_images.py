@@ -127,7 +127,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """``host:port`` of a real registry of images."""
     program = shutil.which("registry") or shutil.which("registry", path=HOME / "bin")
     if not program:
-        pytest.skip("no registry of images at hand: no program 'registry' on the PATH or where cluster/build leaves it")
+        pytest.skip("no registry of images: run tests/e2e/cluster/build once, or put its program on the PATH")
     folder, address = tmp_path_factory.mktemp("registry"), f"127.0.0.1:{free_port()}"
     (folder / "config.yaml").write_text(
         f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}}}}}\nhttp: {{addr: '{address}'}}\n"
@@ -144,7 +144,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.parametrize("program", ["podman", "docker"])
 def test_what_was_pushed_is_pulled_by_the_digest_that_is_written(registry: str, tmp_path: Path, program: str) -> None:
     if not shutil.which(program) or subprocess.run([program, "info"], capture_output=True, check=False).returncode:
-        pytest.skip(f"{program} is not here, or its daemon does not answer")
+        pytest.skip(f"no {program} that answers: install it and start its daemon")
     (tmp_path / "text").write_text("a layer that a push compresses " * 100)
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY text /text\n")
     tag = f"{registry}/quipu/pushed:1"
