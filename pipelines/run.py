@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -155,9 +156,15 @@ def _make_folder(out: Path | None) -> Path:
     if out is None:
         stamp = datetime.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
         out = RUNS / stamp
-    if out.exists() and any(out.iterdir()):
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        occupied = any(out.iterdir())
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise InputError(f"{out} cannot be written ({error.strerror}); give another folder with --out.") from error
+    if occupied:
         raise InputError(f"{out} is not empty; give another folder with --out.")
-    out.mkdir(parents=True, exist_ok=True)
     return out
 
 

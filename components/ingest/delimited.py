@@ -23,6 +23,13 @@ from components.ingest.rows import Batch, check_columns
 
 _BLOCK = 8 << 20
 _DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
+# First bytes of what is often delivered under the name of a text file.
+_OTHER_KINDS = (
+    (b"PK\x03\x04", "an Excel workbook or a zip archive", "save it as CSV, or end a zip archive's name in .zip"),
+    (b"\xd0\xcf\x11\xe0", "an Excel workbook of the old kind", "save it as CSV"),
+    (b"\x1f\x8b", "compressed by gzip", "end its name in .gz"),
+    (b"PAR1", "Parquet", "end its name in .parquet"),
+)
 
 Opener = Callable[[], IO[bytes]]
 
@@ -37,6 +44,9 @@ def check_delimited(place: str, opener: Opener, layout: Layout, needed: Sequence
         beginning = raw.read(1 << 20)
     if not beginning.strip():
         raise InputError(f"{place} is empty; deliver it again.")
+    for magic, kind, remedy in _OTHER_KINDS:
+        if beginning.startswith(magic):
+            raise InputError(f"{place} is {kind} by its content, not delimited text; {remedy}.")
     _warn_of_utf8(place, beginning, layout.encoding, progress)
     first = _first_line(place, opener, layout)
     now = _fit(first, layout.delimiter, layout.header, needed)

@@ -3,6 +3,7 @@
 import fnmatch
 import hashlib
 import io
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -77,7 +78,8 @@ def open_source(
 
 def _matching(name: str, pattern: str, landing: Landing) -> list[str]:
     """Paths below the landing that match a source's glob, sorted."""
-    wanted = pattern.split("/")
+    # One name may be written with composed accents in the mapping, and with decomposed ones by a Mac.
+    wanted = unicodedata.normalize("NFC", pattern).split("/")
     selector = pyarrow.fs.FileSelector(landing.root, recursive=len(wanted) > 1)
     with _readable(landing, landing.place):
         infos = landing.files.get_file_info(selector)
@@ -88,7 +90,10 @@ def _matching(name: str, pattern: str, landing: Landing) -> list[str]:
         path
         for path in paths
         if path.count("/") == pattern.count("/")
-        and all(fnmatch.fnmatchcase(part, glob) for part, glob in zip(path.split("/"), wanted, strict=True))
+        and all(
+            fnmatch.fnmatchcase(part, glob)
+            for part, glob in zip(unicodedata.normalize("NFC", path).split("/"), wanted, strict=True)
+        )
     ]
     if not found:
         raise InputError(

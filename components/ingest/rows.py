@@ -82,6 +82,10 @@ def plain(column: pa.Array, place: str, name: str) -> pa.Array:
         column = column.storage
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    if pa.types.is_float16(column.type):
+        column = column.cast(pa.float32())
+    if pa.types.is_decimal256(column.type):
+        column = _narrowed(column, place, name)
     kind = column.type
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return column.cast(pa.string())
@@ -101,3 +105,13 @@ def plain(column: pa.Array, place: str, name: str) -> pa.Array:
             "give a plain text, number, date or time instead."
         )
     return column
+
+
+def _narrowed(column: pa.Array, place: str, name: str) -> pa.Array:
+    """A decimal of up to 76 digits as one of up to 38, which is what amounts are made from."""
+    try:
+        return column.cast(pa.decimal128(38, column.type.scale))
+    except pa.ArrowInvalid as error:
+        raise InputError(
+            f"{place}: column '{name}' holds numbers of more than 38 digits; see that it is the right column."
+        ) from error

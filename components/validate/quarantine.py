@@ -39,6 +39,7 @@ from components.validate.relations import (
 )
 from components.validate.rules import broken, rules
 
+_MOSTLY_BROKEN = 0.5  # share of a table's rows
 _REASONS = pa.field("reasons", pa.list_(pa.string()))
 
 
@@ -235,11 +236,13 @@ def _stop_at_limit(rows: dict[str, dict[str, int]], found: list[dict[str, Any]],
         share = counts["quarantined"] / counts["in"] if counts["in"] else 0.0
         if share > limit:
             often = next(reason for reason in found if reason["table"] == table)
+            # Where most rows are broken, the mapping is wrong and not the rows, and no limit would help.
+            mostly = share > _MOSTLY_BROKEN
+            remedy = "see whether the mapping fits" if mostly else f"raise limits.quarantined_share above {limit:g}"
             raise GateStopped(
                 f"{table}: {share:.1%} of the rows ({counts['quarantined']:,} of {counts['in']:,}) break the contract,"
                 f" most often by '{often['reason']}' ({often['rows']:,} rows, first in {often['first_file']} row"
-                f" {often['first_row']}); see them in {place}, and mend them at their source or raise"
-                f" limits.quarantined_share above {limit:g}."
+                f" {often['first_row']}); see them in {place}, and mend them at their source or {remedy}."
             )
     if "applications" in rows and not rows["applications"]["clean"]:
         raise GateStopped(f"applications: no row is clean, so there is nothing to score; see {place} for the reasons.")

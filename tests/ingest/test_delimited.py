@@ -170,6 +170,23 @@ def test_an_empty_file(content: bytes) -> None:
     assert refusal(content, ["a"]) == "f.csv is empty; deliver it again."
 
 
+@pytest.mark.parametrize(
+    ("magic", "words"),
+    [
+        (
+            b"PK\x03\x04\x14\x00",
+            "an Excel workbook or a zip archive by its content, not delimited text; save it as CSV",
+        ),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "an Excel workbook of the old kind"),
+        (b"\x1f\x8b\x08\x00", "compressed by gzip by its content, not delimited text; end its name in .gz"),
+        (b"PAR1\x15\x04", "Parquet by its content, not delimited text; end its name in .parquet"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_file_of_another_kind_under_the_name_of_a_text_is_named(magic: bytes, words: str, encoding: str) -> None:
+    assert words in refusal(magic + bytes(range(256)), ["a"], encoding=encoding)
+
+
 @pytest.mark.parametrize(("right", "words"), [(";", "a semicolon"), ("\t", "a tab"), ("|", "a bar")])
 def test_a_wrong_delimiter_is_guessed(right: str, words: str) -> None:
     content = right.join("ab") + "\n" + right.join("12") + "\n"

@@ -3,6 +3,7 @@
 import gzip
 import io
 import tempfile
+import unicodedata
 import zipfile
 from contextlib import ExitStack
 from decimal import Decimal
@@ -157,6 +158,28 @@ def test_parquet_keeps_its_own_types(ingested: Ingest) -> None:
     same = ingested({"solicitudes.csv": HEADER + "1;10117410;15/01/2024;1;B\n"}).applications[0]
     assert first["borrower_id"] == same["borrower_id"]
     assert first["application_id"] == same["application_id"]
+
+
+def test_parquet_of_narrow_floats_and_wide_decimals(ingested: Ingest, store: Store) -> None:
+    file = io.BytesIO()
+    amounts = pa.array([Decimal("1200.50"), Decimal("1" + "0" * 45)], pa.decimal256(60, 2))
+    columns = {"NUMERO": pa.array([1.0, 2.0], pa.float16()), "DNI": ["10117410"] * 2, "FECHA": ["15/01/2024"] * 2}
+    pyarrow.parquet.write_table(pa.table({**columns, "MONTO": amounts[:1].take([0, 0]), "ESTADO": ["B", "M"]}), file)
+    mapping = LENDER.replace("*.csv", "*")
+    assert [row["amount"] for row in ingested({"solicitudes.parquet": file.getvalue()}, mapping).applications] == [
+        Decimal("1200.50")
+    ] * 2
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pa.table({**columns, "MONTO": amounts, "ESTADO": ["B", "M"]}), file)
+    with pytest.raises(InputError, match="'MONTO' holds numbers of more than 38 digits"):
+        ingested({"solicitudes.parquet": file.getvalue()}, mapping)
+
+
+def test_a_name_that_a_mac_wrote_with_decomposed_accents_is_the_same_name(ingested: Ingest) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "año.csv") for form in ("NFC", "NFD"))
+    for file, named in ((decomposed, composed), (composed, decomposed)):
+        landed = ingested({f"{len(named)}/{file}": GOOD}, LENDER.replace("solicitudes*.csv", f"{len(named)}/{named}"))
+        assert len(landed.applications) == 2
 
 
 CREDITS = """

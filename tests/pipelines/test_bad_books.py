@@ -85,3 +85,20 @@ def test_thirty_bads_are_refused_in_one_sentence_that_says_what_to_set(run: Run)
     assert "bads in" in said
     assert "limits.least_bads asks for 50" in said
     assert "Traceback" not in outcome.errors
+
+
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        ("/proc/run", "/proc/run cannot be written (No such file or directory); give another folder with --out."),
+        ("a-file/run", "a-file/run cannot be written (Not a directory); give another folder with --out."),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_runs(
+    quipu: Callable[..., Outcome], out: str, words: str
+) -> None:
+    (Path(quipu.folder) / "a-file").write_text("")  # type: ignore[attr-defined]
+    outcome = quipu("run", "--out", out)
+    assert outcome.code == 1
+    assert words in " ".join(outcome.errors.split())
+    assert "Traceback" not in outcome.errors
