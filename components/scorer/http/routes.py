@@ -127,8 +127,13 @@ _PLAIN = {
     if "{" not in plain
 }
 _BY_PATH = {path: {route.method: route for route in ROUTES if route.path == path} for path in [r.path for r in ROUTES]}
-# The paths with placeholders, each with what a request's path must be; a placeholder takes one segment.
-_PATTERNS = [(path, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]*)", path))) for path in _BY_PATH if "{" in path]
+# The paths with placeholders by their number of slashes, each with what a request's path must be; a placeholder takes
+# one segment.
+_PATTERNS: dict[int, list[tuple[str, re.Pattern[str]]]] = {}
+for _path in _BY_PATH:
+    if "{" in _path:
+        _pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]*)", _path))
+        _PATTERNS.setdefault(_path.count("/"), []).append((_path, _pattern))
 
 
 def match(method: str, path: str) -> Match:
@@ -155,7 +160,7 @@ def match(method: str, path: str) -> Match:
 
 def _template(path: str) -> tuple[str, Mapping[str, str]]:
     """The path with placeholders that a path fits, and what stands in their places; else the path itself."""
-    for template, pattern in _PATTERNS:
+    for template, pattern in _PATTERNS.get(path.count("/"), ()):
         if fits := pattern.fullmatch(path):
             return template, fits.groupdict()
     return path, {}
