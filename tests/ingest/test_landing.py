@@ -271,16 +271,19 @@ def test_a_landing_bucket_gives_what_a_folder_gives(ingested: Ingest, store: Sto
     assert far.manifest == near.manifest
 
 
+@pytest.fixture(autouse=True)
+def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A temporary folder for this test alone: others may run at the same time."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
+
+
 def refusal(
     ingested: Ingest, store: Store, files: dict[str, bytes | str], mapping: str = LENDER, **options: Any
 ) -> str:
     before = raw_datasets(store)
-    # Ingest's own temporary folder is for this test alone: others may run at the same time.
-    with tempfile.TemporaryDirectory() as scratch, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tempfile, "tempdir", scratch)
-        with pytest.raises(QuipuError) as error:
-            ingested(files, mapping, **options)
-        assert list(Path(scratch).glob("quipu-ingest-*")) == []
+    with pytest.raises(QuipuError) as error:
+        ingested(files, mapping, **options)
+    assert list(Path(tempfile.gettempdir()).glob("quipu-ingest-*")) == []
     assert raw_datasets(store) == before
     return str(error.value)
 
