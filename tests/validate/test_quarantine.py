@@ -314,7 +314,7 @@ def test_too_many_broken_rows_stop_the_run(check: Check, store: Store, row: Make
 
 def test_where_most_rows_are_broken_no_limit_is_advised(check: Check, row: Make) -> None:
     rows = [row("loans", loan_id=f"l{n}", principal=Decimal(-1)) for n in range(20)]
-    with pytest.raises(GateStopped, match="100.0% of the rows .* or see whether the mapping fits") as stopped:
+    with pytest.raises(GateStopped, match=r"100.0% of the rows .* or see whether the mapping fits") as stopped:
         check({"loans": rows, "applications": [row("applications")]}, limit=0.05)
     assert "quarantined_share" not in str(stopped.value)
 
