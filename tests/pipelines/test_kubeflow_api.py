@@ -19,6 +19,7 @@ import pytest
 
 from pipelines.portfolio.generate import generate
 from tests.pipelines.conftest import QUIPU, ROOT, environment
+from tests.processes import processes_of
 
 RECORDED = ROOT / "tests" / "kfp_api"
 SECONDS = 120  # that a condition may take on a busy machine
@@ -36,11 +37,6 @@ def eventually(condition: Callable[[], Any]) -> Any:
             return found
         time.sleep(0.1)
     raise AssertionError("it never came true")
-
-
-def processes_of(folder: Path) -> list[str]:
-    listed = subprocess.run(["ps", "-ewwo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in listed.splitlines() if str(folder) in line]
 
 
 @dataclass

@@ -12,13 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.pipelines.conftest import QUIPU, Outcome, environment
+from tests.processes import processes_of
 
 FIGURES = {"auc", "auc_low", "auc_high", "ks", "gini", "brier", "accuracy", "precision", "recall", "f1"}
-
-
-def processes_of(folder: Path) -> list[str]:
-    listed = subprocess.run(["ps", "-ewwo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in listed.splitlines() if str(folder) in line]
 
 
 def test_summary_holds_the_figures_of_all_three_models(finished: tuple[Path, Outcome]) -> None:

@@ -15,6 +15,7 @@ import urllib3
 
 from components.credit.book.store import Access, Store
 from pipelines.embedded import embedded_store
+from tests.processes import processes_of
 
 Start = Callable[[Path], AbstractContextManager[Access]]
 
@@ -76,18 +77,6 @@ def shared(served: Access) -> Store:
     return Store(served)
 
 
-def processes_of(folder: Path) -> list[int]:
-    """Processes whose command line names a folder."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if str(folder) in (process / "cmdline").read_text():
-                found.append(int(process.name))
-        except (OSError, UnicodeDecodeError):
-            continue
-    return found
-
-
 @pytest.fixture
 def minio() -> Callable[[Path, int], AbstractContextManager[Access]]:
     """Starts MinIO on a folder and a port."""
@@ -95,17 +84,11 @@ def minio() -> Callable[[Path, int], AbstractContextManager[Access]]:
 
 
 @pytest.fixture
-def processes() -> Callable[[Path], list[int]]:
-    """Finds the server processes of a folder."""
-    return processes_of
-
-
-@pytest.fixture
 def kill() -> Callable[[Path], None]:
     """Kills the server of a folder, as a power cut would."""
 
     def end(folder: Path) -> None:
-        pids = processes_of(folder)
+        pids = [int(line.split()[0]) for line in processes_of(folder)]
         assert pids
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
