@@ -20,8 +20,14 @@ $(READY): pyproject.toml images/constraints.txt
 run: $(READY) ## Run the main job: portfolio, pipeline, report, one scored application
 	@$(BIN)/quipu run
 
-test: $(READY) ## Run the tests, by up to four workers
+test: $(READY) .venv/.kernels ## Run the tests, by up to four workers
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+
+# Each worker of the tests would compile them for itself, for a minute.
+.venv/.kernels: $(READY) $(wildcard components/credit/models/trees/*.py)
+	@$(BIN)/python -c 'import components.credit.models.trees.margins, components.credit.models.trees.ranks, \
+	  components.credit.models.trees.treeshap'
+	@touch $@
 
 e2e: $(READY) ## Run the tests on a Kubernetes cluster: KUBECONFIG's, or else one made for them (root)
 	$(BIN)/python -m pytest -m e2e tests/e2e
