@@ -120,9 +120,14 @@ def _is_known(decision: str, store: Store, spool: Path) -> bool:
 
 
 def _ids(parquet: bytes) -> set[str]:
+    """Ids of the decisions in a file of the log; none where its write was cut off, for the whole lies beside it."""
+    from pyarrow import ArrowInvalid
     from pyarrow.parquet import read_table
 
-    return set(read_table(io.BytesIO(parquet), columns=["id"])["id"].to_pylist())
+    try:
+        return set(read_table(io.BytesIO(parquet), columns=["id"])["id"].to_pylist())
+    except ArrowInvalid:
+        return set()
 
 
 def _spooled(folder: Path) -> Iterator[bytes]:

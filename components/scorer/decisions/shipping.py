@@ -8,6 +8,7 @@ store has it; the key follows from the content, so that shipping a segment again
 quipu-audit/decisions/day=YYYY-MM-DD/<first>-<last>-<12 hex of the SHA-256 of its lines>.parquet
 ```
 
+Where a write was cut off, the whole lies beside its part, under the same name with ``-2`` before the ending.
 ``first`` and ``last`` are the times of its decisions, milliseconds since 1970 in 12 hex digits; the day, in UTC, is
 that of the first.
 """
@@ -15,6 +16,7 @@ that of the first.
 import datetime
 import hashlib
 import io
+import itertools
 import os
 import signal
 import sys
@@ -72,13 +74,24 @@ def ship(folder: Path, store: Store) -> int:
             decisions = list(read_lines(lines))
             kept = [decision for decision in decisions if decision is not None]
             if kept:
-                store.write_once(AUDIT_BUCKET, _key(kept, b"\n".join(lines)), parquet_of(kept))
+                _write_whole(store, _key(kept, b"\n".join(lines)), parquet_of(kept))
             if len(kept) < len(decisions):
                 damaged += len(decisions) - len(kept)
                 path.rename(path.with_suffix(".damaged"))
             else:
                 path.unlink()
     return damaged
+
+
+def _write_whole(store: Store, key: str, data: bytes) -> None:
+    """Write a segment's decisions under its key, or under ``<key>-2.parquet`` and so on.
+
+    A store that died while it took them may hold a part of them under the key, which nobody may replace.
+    """
+    for number in itertools.count(1):
+        name = key if number == 1 else f"{key.removesuffix('.parquet')}-{number}.parquet"
+        if store.write_once(AUDIT_BUCKET, name, data) or store.read(AUDIT_BUCKET, name) == data:
+            return
 
 
 def parquet_of(decisions: list[Decision]) -> bytes:

@@ -23,6 +23,7 @@ import pytest
 
 from components.credit.book.store import AUDIT_BUCKET, Access, Store
 from components.credit.release.registry import promote
+from components.scorer.decisions.overrides import Override, record
 from components.scorer.decisions.record import Decision, following_id, lines, milliseconds_of, new_id, now, read_lines
 from components.scorer.decisions.shipping import SCHEMA, parquet_of, ship
 from components.scorer.decisions.spool import ENDING, Spool, SpoolError, segments
@@ -164,6 +165,35 @@ def test_a_spool_becomes_parquet_once_and_is_gone(store: Store, tmp_path: Path) 
         (id_, row, probability) for id_ in ids for row, probability in enumerate((0.5, 0.25))
     ]
     assert {(row["latency_us"], row["band"], row["at"].tzinfo is not None) for row in rows} == {(7, None, True)}
+
+
+@pytest.mark.parametrize("kept", [0, 1, 200])
+def test_a_write_that_was_cut_off_loses_no_decision(access: Access, tmp_path: Path, kept: int) -> None:
+    with embedded_store(tmp_path / "store") as own:
+        store = Store(own)
+        ids, written = some_lines(3)
+        spool = Spool(tmp_path / "first")
+        spool.append(b"".join(written))
+        spool.close()
+        content = segments(tmp_path / "first")[0].read_bytes()
+        ship(tmp_path / "first", store)
+        [key] = store.keys(AUDIT_BUCKET, "decisions/")
+        part = store.read(AUDIT_BUCKET, key)[:kept]
+    with embedded_store(tmp_path / "other") as own:
+        store = Store(own)
+        store.write_once(AUDIT_BUCKET, key, part)  # what a store kept that died meanwhile
+        again = tmp_path / "again"
+        again.mkdir()
+        (again / f"0{ENDING}").write_bytes(content)
+        ship(again, store)
+        ship(again, store)
+        assert segments(again) == []
+        keys = store.keys(AUDIT_BUCKET, "decisions/")
+        assert len(keys) == 2
+        whole = pyarrow.parquet.read_table(io.BytesIO(store.read(AUDIT_BUCKET, max(keys, key=len))))
+        assert whole["id"].to_pylist() == [id_ for id_ in ids for _ in range(2)]
+        told = Override(ids[1], 1, None, "approve", "I saw the shop myself.", "ana", "r", now())
+        assert record(told, store, tmp_path / "none").number == 1, "a decision in the whole file is known"
 
 
 def test_half_a_line_is_no_decision_and_a_damaged_one_is_kept_apart(store: Store, tmp_path: Path) -> None:
