@@ -6,6 +6,7 @@ predicts better than whole models of credit risk do.
 # ruff: noqa: S608 - the SQL is made of the dictionary's names, quoted, never of a value
 
 import duckdb
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -14,8 +15,8 @@ from components.credit.book.contract import CATEGORY, IDENTIFIER
 from components.credit.config import Limits
 from components.credit.dictionary import Feature
 from components.credit.errors import GateStopped
+from components.credit.features.notes import Check, Finding
 
-Finding = dict[str, object]
 SHARED, REPEATED, ALONE = "borrowers on both sides", "repeated rows", "single feature"
 _SHARED = """
     SELECT borrower_id FROM samples WHERE sample IN ('train', 'test')
@@ -38,8 +39,8 @@ ROWS = pa.schema(
 )
 
 
-def checked(connection: duckdb.DuckDBPyConnection, features: list[Feature], limits: Limits) -> list[Finding]:
-    """One finding a check: its figure, its limit, and whether the figure ``exceeds`` it.
+def checked(connection: duckdb.DuckDBPyConnection, features: list[Feature], limits: Limits) -> list[Check]:
+    """The checks.
 
     Of the single features there is the one with the greatest AUC, and all that exceed the limit, worst first.
 
@@ -57,34 +58,46 @@ def checked(connection: duckdb.DuckDBPyConnection, features: list[Feature], limi
     repeated = _repeated_share(connection, features)
     alone = sorted((-_auc(connection, feature), feature.name) for feature in features)
     return [
-        {"kind": SHARED, "borrowers": shared, "limit": 0, "exceeds": shared > 0},
-        {
-            "kind": REPEATED,
-            "share": round(repeated, 6),
-            "limit": limits.repeated_rows_share,
-            "exceeds": repeated > limits.repeated_rows_share,
-        },
+        Check(kind=SHARED, borrowers=shared, limit=0, exceeds=shared > 0),
+        Check(
+            kind=REPEATED,
+            share=round(repeated, 6),
+            limit=limits.repeated_rows_share,
+            exceeds=repeated > limits.repeated_rows_share,
+        ),
         *(
-            {
-                "kind": ALONE,
-                "feature": name,
-                "auc": round(-auc, 6),
-                "limit": limits.single_feature_auc,
-                "exceeds": -auc > limits.single_feature_auc,
-            }
+            Check(
+                kind=ALONE,
+                feature=name,
+                auc=round(-auc, 6),
+                limit=limits.single_feature_auc,
+                exceeds=-auc > limits.single_feature_auc,
+            )
             for rank, (auc, name) in enumerate(alone)
             if not rank or -auc > limits.single_feature_auc
         ),
     ]
 
 
-def leaks(checks: list[Finding]) -> list[Finding]:
-    """The findings that exceed their limits, worst first within their kind."""
-    return [{key: value for key, value in check.items() if key != "exceeds"} for check in checks if check["exceeds"]]
+def leaks(connection: duckdb.DuckDBPyConnection, features: list[Feature], checks: list[Check]) -> list[Finding]:
+    """The checks that exceed their limits, worst first within their kind, each with the number of its applications."""
+    return [
+        Finding(
+            kind=check.kind,
+            feature=check.feature,
+            auc=check.auc,
+            share=check.share,
+            borrowers=check.borrowers,
+            limit=check.limit,
+            rows=connection.execute(f"SELECT count(*) FROM ({_cases(check, features)})").fetchall()[0][0],
+        )
+        for check in checks
+        if check.exceeds
+    ]
 
 
 def leak_rows(connection: duckdb.DuckDBPyConnection, features: list[Feature], findings: list[Finding]) -> pa.Table:
-    """The applications of each finding, at most ``MOST_ROWS`` of each, and their number in the finding's ``rows``.
+    """The applications of each finding, at most ``MOST_ROWS`` of each.
 
     Returns:
         Table of ``ROWS``: of repeated rows, ``repeats`` is the first application with the same features; of a single
@@ -92,21 +105,12 @@ def leak_rows(connection: duckdb.DuckDBPyConnection, features: list[Feature], fi
     """
     tables = [ROWS.empty_table()]
     for finding in findings:
-        kept = f"SELECT application_id, s.borrower_id, sample, s.bad, {{}} FROM {_CASES}"
-        if finding["kind"] == SHARED:
-            sql = kept.format("NULL AS repeats, NULL AS value") + f" WHERE s.borrower_id IN ({_SHARED})"
-        elif finding["kind"] == REPEATED:
-            same = f"PARTITION BY hash({_names(features)})"
-            sql = kept.format(f"min(application_id) OVER ({same}) AS repeats, NULL AS value")
-            sql += f" QUALIFY count(*) OVER ({same}) > 1"
-        else:
-            sql = kept.format(f"NULL AS repeats, CAST({_quoted(str(finding['feature']))} AS VARCHAR) AS value")
-        finding["rows"] = connection.execute(f"SELECT count(*) FROM ({sql})").fetchall()[0][0]
         rows = connection.sql(
-            f"SELECT * FROM ({sql}) ORDER BY repeats, borrower_id, application_id LIMIT {MOST_ROWS}"
+            f"SELECT * FROM ({_cases(finding, features)}) ORDER BY repeats, borrower_id, application_id "
+            f"LIMIT {MOST_ROWS}"
         ).to_arrow_table()
-        kind = pa.array([finding["kind"]] * len(rows), CATEGORY)
-        feature = pa.array([finding.get("feature")] * len(rows), CATEGORY)
+        kind = pa.array([finding.kind] * len(rows), CATEGORY)
+        feature = pa.array([finding.feature] * len(rows), CATEGORY)
         tables.append(rows.add_column(0, "kind", kind).add_column(1, "feature", feature).cast(ROWS))
     return pa.concat_tables(tables).combine_chunks()
 
@@ -122,18 +126,30 @@ def refuse(findings: list[Finding], limits: Limits, address: str) -> None:
     Raises:
         GateStopped: There is a finding, and no ``limits.leakage_reason``; or a borrower is on both sides.
     """
-    if not findings or (limits.leakage_reason.strip() and findings[0]["kind"] != SHARED):
+    if not findings or (limits.leakage_reason.strip() and findings[0].kind != SHARED):
         return
     said = {
         SHARED: "{borrowers} borrowers stand in the training and in the test set",
         REPEATED: "a share of {share:.3f} of the applications repeat another's features (limit {limit})",
         ALONE: "the feature {feature} alone reaches an AUC of {auc:.3f} (limit {limit})",
     }
-    sentences = "; ".join(said[str(finding["kind"])].format(**finding) for finding in findings)
+    sentences = "; ".join(said[finding.kind].format(**msgspec.structs.asdict(finding)) for finding in findings)
     raise GateStopped(
         f"A leak is likely: {sentences}; see the applications in {address}, and take the cause out of the mapping or "
         "the data, or say under limits.leakage_reason why it is none."
     )
+
+
+def _cases(check: Check | Finding, features: list[Feature]) -> str:
+    """SQL of the applications that a check concerns."""
+    kept = f"SELECT application_id, s.borrower_id, sample, s.bad, {{}} FROM {_CASES}"
+    if check.kind == SHARED:
+        return kept.format("NULL AS repeats, NULL AS value") + f" WHERE s.borrower_id IN ({_SHARED})"
+    if check.kind == REPEATED:
+        same = f"PARTITION BY hash({_names(features)})"
+        repeated = kept.format(f"min(application_id) OVER ({same}) AS repeats, NULL AS value")
+        return f"{repeated} QUALIFY count(*) OVER ({same}) > 1"
+    return kept.format(f"NULL AS repeats, CAST({_quoted(str(check.feature))} AS VARCHAR) AS value")
 
 
 def _shared_borrowers(connection: duckdb.DuckDBPyConnection) -> int:

@@ -12,10 +12,10 @@ import datetime
 from dataclasses import dataclass
 
 import duckdb
-import msgspec
 
 from components.credit.config import Config, Target
 from components.credit.errors import GateStopped, InputError
+from components.credit.features.notes import ExclusionCount
 
 SAMPLES = ("train", "test", "embargo", "unlabelled", "indeterminate", "excluded", "out_of_scope")
 OUT_OF_TIME = "out_of_time"
@@ -86,10 +86,13 @@ def counted(connection: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], dict
     return {name: rows.get(name, 0) for name in SAMPLES}, {name: bads.get(name, 0) for name in SAMPLES}
 
 
-def exclusions(connection: duckdb.DuckDBPyConnection, target: Target) -> list[dict[str, object]]:
+def exclusions(connection: duckdb.DuckDBPyConnection, target: Target) -> list[ExclusionCount]:
     """The target's exclusions, with the number of applications that each left out."""
     excluded = dict(connection.execute("SELECT exclusion, count(*) FROM labels GROUP BY exclusion").fetchall())
-    return [{**msgspec.to_builtins(each), "applications": excluded.get(each.code, 0)} for each in target.exclusions]
+    return [
+        ExclusionCount(each.code, each.column, each.values, each.reason, excluded.get(each.code, 0))
+        for each in target.exclusions
+    ]
 
 
 def check_samples(split: Split, rows: dict[str, int], bads: dict[str, int], config: Config) -> None:

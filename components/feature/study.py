@@ -7,15 +7,13 @@ that the target calls indeterminate and those that neither train nor test.
 # ruff: noqa: S608 - the SQL is made of numbers, days and the module's own names, never of a text from outside
 
 import datetime
-from typing import Any
 
 import duckdb
 
 from components.credit.config import Target
+from components.credit.features.notes import DefinitionCount, RollCount, StudyNote, VintageCount
 from components.credit.features.recipe import Recipe
 from components.feature.target import loan_steps, named, repayments_known
-
-Row = dict[str, Any]
 
 BAD_DAYS = (15, 30, 60, 90)
 WINDOW_DAYS = (180, 270, 365)
@@ -74,33 +72,32 @@ def follow_loans(connection: duckdb.DuckDBPyConnection, target: Target, recipe: 
     connection.sql(found).insert_into("followed")
 
 
-def study(connection: duckdb.DuckDBPyConnection, target: Target, recipe: Recipe, as_of: str) -> Row:
-    """What the loans in ``followed`` say of the target.
-
-    Returns:
-        ``why`` (why there is no study; empty where there is one), ``loans`` (followed), ``definitions``,
-        ``roll_rates`` with ``roll_days`` (length of the first half) and ``vintages``; see the functions below.
-    """
-    made: Row = {"why": "", "loans": 0, "definitions": [], "roll_days": target.window_days // 2, "roll_rates": [],
-                 "vintages": []}  # fmt: skip
+def study(connection: duckdb.DuckDBPyConnection, target: Target, recipe: Recipe, as_of: str) -> StudyNote:
+    """What the loans in ``followed`` say of the target."""
+    half = target.window_days // 2
     if not repayments_known(recipe):
-        return made | {"why": "The lender gives outcomes without loans or repayments, so the target cannot be studied."}
-    made["loans"] = connection.execute("SELECT count(*) FROM followed").fetchall()[0][0]
-    if not made["loans"]:
-        return made | {"why": "No application's own loan has repayments, so the target cannot be studied."}
-    return made | {
-        "definitions": definition_counts(connection, target, as_of),
-        "roll_rates": roll_counts(connection, target, as_of),
-        "vintages": vintage_counts(connection, target, as_of),
-    }
+        why = "The lender gives outcomes without loans or repayments, so the target cannot be studied."
+        return StudyNote(why, 0, [], half, [], [])
+    [(loans,)] = connection.execute("SELECT count(*) FROM followed").fetchall()
+    if not loans:
+        why = "No application's own loan has repayments, so the target cannot be studied."
+        return StudyNote(why, 0, [], half, [], [])
+    return StudyNote(
+        "",
+        loans,
+        definition_counts(connection, target, as_of),
+        half,
+        roll_counts(connection, target, as_of),
+        vintage_counts(connection, target, as_of),
+    )
 
 
-def definition_counts(connection: duckdb.DuckDBPyConnection, target: Target, as_of: str) -> list[Row]:
-    """``bad_days``, ``window_days``, ``n`` (loans whose window has passed), ``bads`` and ``configured``.
+def definition_counts(connection: duckdb.DuckDBPyConnection, target: Target, as_of: str) -> list[DefinitionCount]:
+    """Loans whose window has passed, and the bads among them, by definition of bad.
 
     A charged-off loan is bad by every definition, and a refinanced one where the target says so.
     """
-    found = []
+    counts = []
     for bad_days in sorted({*BAD_DAYS, target.bad_days}):
         for window in sorted({*WINDOW_DAYS, target.window_days}):
             n, bads = connection.execute(f"""
@@ -109,17 +106,16 @@ def definition_counts(connection: duckdb.DuckDBPyConnection, target: Target, as_
                     AND (first_due <= decided_day + {window} OR charged_off_on <= decided_day + {window})
             """).fetchall()[0]
             configured = (bad_days, window) == (target.bad_days, target.window_days)
-            found.append({"bad_days": bad_days, "window_days": window, "n": n, "bads": bads, "configured": configured})
-    return found
+            counts.append(DefinitionCount(bad_days, window, n, bads, configured))
+    return counts
 
 
-def roll_counts(connection: duckdb.DuckDBPyConnection, target: Target, as_of: str) -> list[Row]:
+def roll_counts(connection: duckdb.DuckDBPyConnection, target: Target, as_of: str) -> list[RollCount]:
     """Of the loans in each bucket of peak days past due in the window's first half: where the second half's peak lay.
 
-    Returns:
-        ``bucket``, ``n``, and of these ``worse``, ``same``, ``better`` and ``refinanced`` (in the second half, which
-        hides what would have come). A charged-off loan counts as over 90; one that was refinanced in the first half
-        cannot be followed. Loans without an instalment in the first half are left out.
+    A loan counts as refinanced where that happened in the second half, which hides what would have come. A charged-off
+    loan counts as over 90; one that was refinanced in the first half cannot be followed. Loans without an instalment in
+    the first half are left out.
     """
     half, window = target.window_days // 2, target.window_days
     rows = connection.execute(f"""
@@ -134,20 +130,18 @@ def roll_counts(connection: duckdb.DuckDBPyConnection, target: Target, as_of: st
         GROUP BY ALL
     """).fetchall()
     counts = {(place, outcome): count for place, outcome, count in rows}
-    found = []
+    buckets = []
     for place, (_, name) in enumerate(BUCKETS):
         of = {outcome: counts.get((place, outcome), 0) for outcome in _OUTCOMES}
         if any(of.values()):
-            found.append({"bucket": name, "n": sum(of.values()), **of})
-    return found
+            buckets.append(RollCount(bucket=name, n=sum(of.values()), **of))
+    return buckets
 
 
-def vintage_counts(connection: duckdb.DuckDBPyConnection, target: Target, as_of: str) -> list[Row]:
+def vintage_counts(connection: duckdb.DuckDBPyConnection, target: Target, as_of: str) -> list[VintageCount]:
     """Loans that had become bad by each month since the decision, by quarter of the decision.
 
-    Returns:
-        ``vintage`` (2024Q1), ``n`` (its loans), ``month`` (1 to 24, of 365/12 days) and ``bads`` by its end; only the
-        months that have passed for the whole quarter.
+    Months are of 365/12 days, 1 to 24; only those that have passed for the whole quarter are counted.
     """
     rows: list[tuple[datetime.date, int | None, int]] = connection.execute(f"""
         SELECT CAST(date_trunc('quarter', decided_day) AS DATE) AS quarter,
@@ -158,7 +152,7 @@ def vintage_counts(connection: duckdb.DuckDBPyConnection, target: Target, as_of:
         GROUP BY ALL ORDER BY ALL
     """).fetchall()
     today = datetime.date.fromisoformat(as_of)
-    found = []
+    counts = []
     for quarter in sorted({quarter for quarter, _, _ in rows}):
         month_of = {month: count for day, month, count in rows if day == quarter}
         last = _quarter_after(quarter) - datetime.timedelta(days=1)
@@ -169,8 +163,8 @@ def vintage_counts(connection: duckdb.DuckDBPyConnection, target: Target, as_of:
                 break
             bads += month_of.get(month, 0)
             vintage = f"{quarter.year}Q{quarter.month // 3 + 1}"
-            found.append({"vintage": vintage, "n": sum(month_of.values()), "month": month, "bads": bads})
-    return found
+            counts.append(VintageCount(vintage, sum(month_of.values()), month, bads))
+    return counts
 
 
 def _bad_on(target: Target, bad_days: int) -> str:

@@ -19,6 +19,7 @@ from components.credit.book.store import Store
 from components.credit.config import Config
 from components.credit.dictionary import Feature
 from components.credit.features.engine import connect
+from components.credit.features.notes import FeatureNotes, Finding, Leak, SplitNote
 from components.credit.features.query import (
     PRICED,
     check_currencies,
@@ -30,7 +31,7 @@ from components.credit.features.query import (
 from components.credit.features.recipe import Recipe, recipe_of
 from components.credit.progress import Progress
 from components.feature.history_start import beginnings, note_beginning
-from components.feature.leakage import Finding, checked, leak_rows, leaks, refuse
+from components.feature.leakage import checked, leak_rows, leaks, refuse
 from components.feature.split import assign_samples, check_samples, counted, exclusions
 from components.feature.study import follow_loans, study
 from components.feature.target import label_query, unclear_loans
@@ -61,8 +62,8 @@ def build(
         progress: Takes row counts and warnings.
 
     Returns:
-        Manifest of the dataset ``features``, with the notes split, samples, bads, exclusions, unclear, leakage, checks,
-        left_out, beginnings, study and recipe; and the feature dictionary, in the order of the columns.
+        Manifest of the dataset ``features``, with ``FeatureNotes``; and the feature dictionary, in the order of the
+        columns.
 
     Raises:
         InputError: Amounts in a currency without a rate, no label or one class only, a random split without a reason.
@@ -79,54 +80,89 @@ def build(
                 make_part(connection, clean, part, recipe, config, store, progress, folder)
                 follow_loans(connection, config.target, recipe, clean.as_of)
                 progress.report("features", share=0.8 * (part + 1) / parts)
-            studied = study(connection, config.target, recipe, clean.as_of)
             connection.read_parquet(str(folder / "made-*.parquet")).create_view("made")
-            unclear = unclear_loans(connection, config.limits, progress)
-            split = assign_samples(connection, config, mapping.dated)
-            rows, bads = counted(connection)
-            excluded = exclusions(connection, config.target)
-            check_samples(split, rows, bads, config)
-            begun = beginnings(connection, progress)
-            known = dictionary(recipe)
-            left_out = _left_out(connection, known)
-            kept = [feature for feature in known if feature.name not in left_out]
-            progress.report("leaks", share=0.85)
-            checks = checked(connection, kept, config.limits)
-            found = leaks(checks)
-            place = (
-                _publish_leaks(leak_rows(connection, kept, found), found, clean, code, store, folder) if found else ""
-            )
-            refuse(found, config.limits, place)
+            notes, kept = _take_notes(connection, clean, mapping, recipe, config, code, store, progress, folder)
             for part in range(parts):
                 _write_part(connection, part, recipe, kept, folder)
-                progress.report("table", rows=sum(rows.values()), share=0.85 + 0.15 * (part + 1) / parts)
+                progress.report("table", rows=sum(notes.samples.values()), share=0.85 + 0.15 * (part + 1) / parts)
         finally:
             connection.close()
-        notes: dict[str, object] = {
-            "split": {
-                "kind": split.kind,
-                "test_from": split.test_from.isoformat() if split.test_from else None,
-                "embargo_days": split.embargo_days,
-                "reason": split.reason,
+        published = store.publish(
+            "features",
+            clean.as_of,
+            folder / "table",
+            inputs={
+                "clean": clean.sha256,
+                "mapping": hashlib.sha256(msgspec.json.encode(mapping, order="sorted")).hexdigest(),
+                "config": hashlib.sha256(msgspec.json.encode(config, order="sorted")).hexdigest(),
             },
-            "samples": rows,
-            "bads": bads,
-            "leakage": [{**finding, "reason": config.limits.leakage_reason, "place": place} for finding in found],
-            "checks": checks,
-            "left_out": left_out,
-            "beginnings": begun,
-            "exclusions": excluded,
-            "unclear": unclear,
-            "study": studied,
-            "recipe": msgspec.to_builtins(recipe),
-        }
-        identities = {
-            "clean": clean.sha256,
-            "mapping": hashlib.sha256(msgspec.json.encode(mapping, order="sorted")).hexdigest(),
-            "config": hashlib.sha256(msgspec.json.encode(config, order="sorted")).hexdigest(),
-        }
-        published = store.publish("features", clean.as_of, folder / "table", inputs=identities, code=code, notes=notes)
+            code=code,
+            notes=msgspec.to_builtins(notes),
+        )
     return published, kept
+
+
+def _take_notes(
+    connection: duckdb.DuckDBPyConnection,
+    clean: Manifest,
+    mapping: Mapping,
+    recipe: Recipe,
+    config: Config,
+    code: str,
+    store: Store,
+    progress: Progress,
+    folder: Path,
+) -> tuple[FeatureNotes, list[Feature]]:
+    """Split the applications, count them, look for leaks, and choose the features that models are given.
+
+    Args:
+        connection: Database with ``labels``, ``followed``, ``beginnings`` and the view ``made``; takes ``samples``.
+        clean: Manifest of the clean tables.
+        mapping: The lender's mapping.
+        recipe: What to know of the lender.
+        config: Target, split and limits.
+        code: Revision of the code.
+        store: Takes the applications of leaks.
+        progress: Takes warnings.
+        folder: Folder of the run's files.
+
+    Raises:
+        InputError: No label or one class only, a random split without a reason.
+        GateStopped: Too many unclear loans, too few bads to train on, or a leak that nobody answers for.
+    """
+    studied = study(connection, config.target, recipe, clean.as_of)
+    unclear = unclear_loans(connection, config.limits, progress)
+    split = assign_samples(connection, config, mapping.dated)
+    samples, bads = counted(connection)
+    check_samples(split, samples, bads, config)
+    starts = beginnings(connection, progress)
+    known = dictionary(recipe)
+    left_out = _left_out(connection, known)
+    kept = [feature for feature in known if feature.name not in left_out]
+    progress.report("leaks", share=0.85)
+    checks = checked(connection, kept, config.limits)
+    findings = leaks(connection, kept, checks)
+    place = ""
+    if findings:
+        place = _publish_leaks(leak_rows(connection, kept, findings), findings, clean, code, store, folder)
+    refuse(findings, config.limits, place)
+    reason = config.limits.leakage_reason
+    notes = FeatureNotes(
+        split=SplitNote(
+            split.kind, split.test_from.isoformat() if split.test_from else None, split.embargo_days, split.reason
+        ),
+        samples=samples,
+        bads=bads,
+        leakage=[Leak(**msgspec.structs.asdict(finding), place=place, reason=reason) for finding in findings],
+        checks=checks,
+        left_out=left_out,
+        history_starts=starts,
+        exclusions=exclusions(connection, config.target),
+        unclear=unclear,
+        study=studied,
+        recipe=recipe,
+    )
+    return notes, kept
 
 
 def make_part(
@@ -208,13 +244,20 @@ def row_groups(rows: pa.RecordBatchReader) -> Iterator[pa.Table]:
         yield waiting.combine_chunks()
 
 
-def _publish_leaks(rows: pa.Table, found: list[Finding], clean: Manifest, code: str, store: Store, folder: Path) -> str:
+def _publish_leaks(
+    rows: pa.Table, findings: list[Finding], clean: Manifest, code: str, store: Store, folder: Path
+) -> str:
     """Publish the applications of the findings, before anything is refused, and say where they are."""
     target = folder / "leakage" / "applications"
     target.mkdir(parents=True)
     pyarrow.parquet.write_table(rows, target / "part-00000.parquet", compression="zstd")
     published = store.publish(
-        "leakage", clean.as_of, folder / "leakage", inputs={"clean": clean.sha256}, code=code, notes={"findings": found}
+        "leakage",
+        clean.as_of,
+        folder / "leakage",
+        inputs={"clean": clean.sha256},
+        code=code,
+        notes={"findings": msgspec.to_builtins(findings)},
     )
     return f"{published.bucket}/{published.prefix}"
 

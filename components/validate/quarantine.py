@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import duckdb
+import msgspec
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -22,6 +22,7 @@ from components.credit.book.contract import DECIDED_ABOUT, DOUBTFUL_LOANS, PROVE
 from components.credit.book.manifest import Manifest
 from components.credit.book.mapping import Mapping
 from components.credit.book.store import Store
+from components.credit.book.validation import QuarantineReason, RowCounts, ValidationReport
 from components.credit.config import Config
 from components.credit.errors import GateStopped, StoreError
 from components.credit.features.recipe import recipe_of
@@ -50,13 +51,12 @@ class Checked:
     Args:
         clean: Rows that keep the contract, without provenance.
         quarantine: Rows that do not, as ingest wrote them, with their ``reasons``.
-        report: ``rows`` (in, clean, quarantined) by table, and ``reasons`` (table, reason, column, rows, first_file,
-            first_row), the most frequent of a table first; ``doubtful_loans`` (loans of which a row is in quarantine).
+        report: Counts of both, and the reasons.
     """
 
     clean: Manifest
     quarantine: Manifest
-    report: dict[str, Any]
+    report: ValidationReport
 
 
 def validate(raw: Manifest, mapping: Mapping, config: Config, code: str, store: Store, progress: Progress) -> Checked:
@@ -66,8 +66,8 @@ def validate(raw: Manifest, mapping: Mapping, config: Config, code: str, store: 
         GateStopped: Too many rows of a table are broken, or no application is clean; the quarantine alone is published.
         StoreError: The store or the disk fails, or rows were lost on the way.
     """
-    rows: dict[str, dict[str, int]] = {}
-    found: list[dict[str, Any]] = []
+    rows: dict[str, RowCounts] = {}
+    why: list[QuarantineReason] = []
     total = sum(table.rows for table in raw.tables.values())
     with store.scanning(), tempfile.TemporaryDirectory(prefix="quipu-validate-") as name:
         folder = Path(name)
@@ -77,18 +77,15 @@ def validate(raw: Manifest, mapping: Mapping, config: Config, code: str, store: 
                     raw_table = RawTable(store, raw, table)
                     _find_broken(db, raw_table, raw, mapping, progress)
                     rows[table.name] = _part_rows(db, raw_table, folder, progress)
-                    found += _counted(db, table, raw_table.schema.names)
+                    why += _counted(db, table, raw_table.schema.names)
                     _account(raw, table.name, rows[table.name])
-                    done = sum(counts["in"] for counts in rows.values())
-                    progress.report(table.name, rows=rows[table.name]["in"], share=done / total if total else None)
-            report: dict[str, Any] = {
-                "rows": rows,
-                "reasons": found,
-                "doubtful_loans": _note_doubtful(db, folder, rows),
-            }
-        publish = partial(store.publish, as_of=raw.as_of, inputs={"raw": raw.sha256}, code=code, notes=report)
+                    done = sum(counts.received for counts in rows.values())
+                    progress.report(table.name, rows=rows[table.name].received, share=done / total if total else None)
+            report = ValidationReport(rows, why, _note_doubtful(db, folder, rows))
+        notes = msgspec.to_builtins(report)
+        publish = partial(store.publish, as_of=raw.as_of, inputs={"raw": raw.sha256}, code=code, notes=notes)
         quarantine = publish("quarantine", folder=folder / "quarantine")
-        _stop_at_limit(rows, found, config.limits.quarantined_share, f"{quarantine.bucket}/{quarantine.prefix}")
+        _stop_at_limit(report, config.limits.quarantined_share, f"{quarantine.bucket}/{quarantine.prefix}")
         clean = publish("clean", folder=folder / "clean")
     return Checked(clean, quarantine, report)
 
@@ -145,11 +142,11 @@ def _lists(found: pl.DataFrame, rows: int) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets), found["reason"].to_arrow().cast(pa.string()))
 
 
-def _part_rows(db: duckdb.DuckDBPyConnection, raw_table: RawTable, folder: Path, progress: Progress) -> dict[str, int]:
+def _part_rows(db: duckdb.DuckDBPyConnection, raw_table: RawTable, folder: Path, progress: Progress) -> RowCounts:
     """Write each row to ``folder/clean`` or ``folder/quarantine``, one file a partition, and count them."""
     table = raw_table.table.name
     kept = [field for field in raw_table.schema if field.name not in PROVENANCE.names]
-    rows = {"in": 0, "clean": 0, "quarantined": 0}
+    received = clean_rows = quarantined = 0
     for dataset in ("clean", "quarantine"):
         (folder / dataset / table).mkdir(parents=True)
     for part in range(raw_table.parts):
@@ -161,7 +158,7 @@ def _part_rows(db: duckdb.DuckDBPyConnection, raw_table: RawTable, folder: Path,
             ) as quarantine,
         ):
             for start, batch in raw_table.batches(part, raw_table.schema.names):
-                progress.report(f"writing {table}", rows=rows["in"])
+                progress.report(f"writing {table}", rows=received)
                 bad = broken_rows(db, part, start, start + batch.num_rows)
                 at = bad["position"].to_numpy() - start
                 sound = np.ones(batch.num_rows, dtype=bool)
@@ -171,10 +168,10 @@ def _part_rows(db: duckdb.DuckDBPyConnection, raw_table: RawTable, folder: Path,
                     quarantine.write_table(
                         pa.Table.from_batches([batch]).take(pa.array(at)).append_column(_REASONS, bad["reasons"])
                     )
-                rows["in"] += batch.num_rows
-                rows["clean"] += int(sound.sum())
-                rows["quarantined"] += bad.num_rows
-    return rows
+                received += batch.num_rows
+                clean_rows += int(sound.sum())
+                quarantined += bad.num_rows
+    return RowCounts(received, clean_rows, quarantined)
 
 
 def _note_doubtful(db: duckdb.DuckDBPyConnection, folder: Path, tables: Collection[str]) -> int:
@@ -201,48 +198,46 @@ def _note_doubtful(db: duckdb.DuckDBPyConnection, folder: Path, tables: Collecti
     return int(loans.num_rows)
 
 
-def _account(raw: Manifest, table: str, rows: dict[str, int]) -> None:
+def _account(raw: Manifest, table: str, rows: RowCounts) -> None:
     """Refuse to go on where a row that ingest read is neither clean nor in quarantine."""
     told = raw.notes.get("rows")
     read = told.get(table) if isinstance(told, dict) else None
-    if not read == rows["in"] == rows["clean"] + rows["quarantined"]:
+    if not read == rows.received == rows.clean + rows.quarantined:
         raise StoreError(
-            f"{table}: ingest read {read} rows, but {raw.prefix} holds {rows['in']}, of which {rows['clean']} are clean"
-            f" and {rows['quarantined']} in quarantine; run ingest again."
+            f"{table}: ingest read {read} rows, but {raw.prefix} holds {rows.received}, of which {rows.clean} are clean"
+            f" and {rows.quarantined} in quarantine; run ingest again."
         )
 
 
-def _counted(db: duckdb.DuckDBPyConnection, table: Table, columns: list[str]) -> list[dict[str, Any]]:
+def _counted(db: duckdb.DuckDBPyConnection, table: Table, columns: list[str]) -> list[QuarantineReason]:
     """The reasons of a table for the report."""
     counted = []
     for reason, rows, file, row in reasons(db):
         named = reason.partition(": ")[0]
         column = ", ".join(table.key) if reason == DUPLICATE else named if named in columns else ""
-        place = {"first_file": file, "first_row": row}
-        counted.append({"table": table.name, "reason": reason, "column": column, "rows": rows, **place})
+        counted.append(QuarantineReason(table.name, reason, column, rows, file, row))
     return counted
 
 
-def _stop_at_limit(rows: dict[str, dict[str, int]], found: list[dict[str, Any]], limit: float, place: str) -> None:
+def _stop_at_limit(report: ValidationReport, limit: float, place: str) -> None:
     """Stop the run at the first table with too many broken rows, or where no application is clean.
 
     Args:
-        rows: Rows in, clean and quarantined by table.
-        found: The report's reasons.
+        report: Counts of all tables, and the reasons.
         limit: Greatest share of a table's rows that may be in quarantine.
         place: Where the quarantine is.
     """
-    for table, counts in rows.items():
-        share = counts["quarantined"] / counts["in"] if counts["in"] else 0.0
+    for table, counts in report.rows.items():
+        share = counts.quarantined / counts.received if counts.received else 0.0
         if share > limit:
-            often = next(reason for reason in found if reason["table"] == table)
+            often = next(reason for reason in report.reasons if reason.table == table)
             # Where most rows are broken, the mapping is wrong and not the rows, and no limit would help.
             mostly = share > _MOSTLY_BROKEN
             remedy = "see whether the mapping fits" if mostly else f"raise limits.quarantined_share above {limit:g}"
             raise GateStopped(
-                f"{table}: {share:.1%} of the rows ({counts['quarantined']:,} of {counts['in']:,}) break the contract,"
-                f" most often by '{often['reason']}' ({often['rows']:,} rows, first in {often['first_file']} row"
-                f" {often['first_row']}); see them in {place}, and mend them at their source or {remedy}."
+                f"{table}: {share:.1%} of the rows ({counts.quarantined:,} of {counts.received:,}) break the contract,"
+                f" most often by '{often.reason}' ({often.rows:,} rows, first in {often.first_file} row"
+                f" {often.first_row}); see them in {place}, and mend them at their source or {remedy}."
             )
-    if "applications" in rows and not rows["applications"]["clean"]:
+    if "applications" in report.rows and not report.rows["applications"].clean:
         raise GateStopped(f"applications: no row is clean, so there is nothing to score; see {place} for the reasons.")

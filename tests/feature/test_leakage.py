@@ -9,7 +9,8 @@ import pytest
 from components.credit.config import Limits
 from components.credit.dictionary import Feature
 from components.credit.errors import GateStopped
-from components.feature.leakage import Finding, checked, leak_rows, leaks, refuse
+from components.credit.features.notes import Finding
+from components.feature.leakage import checked, leak_rows, leaks, refuse
 
 Find = Callable[..., list[Finding]]
 N = 200
@@ -47,7 +48,7 @@ def find() -> Iterator[Find]:
                 feature(name, "category" if any(isinstance(value, str) for value in values) else "number")
                 for name, values in columns.items()
             ]
-            found = leaks(checked(connection, entries, Limits()))
+            found = leaks(connection, entries, checked(connection, entries, Limits()))
             run.rows = leak_rows(connection, entries, found).to_pylist()  # type: ignore[attr-defined]
             return found
 
@@ -73,8 +74,8 @@ def test_honest_features_are_no_leak(find: Find):
 )
 def test_a_feature_that_knows_the_outcome_is_found(find: Find, leak: list[object]):
     (found,) = find({"noise": NOISE, "status": leak})
-    assert (found["kind"], found["feature"], found["auc"]) == ("single feature", "status", 1.0)
-    assert found["rows"] == N
+    assert (found.kind, found.feature, found.auc) == ("single feature", "status", 1.0)
+    assert found.rows == N
     values = {each["application_id"]: (each["feature"], each["value"], each["bad"]) for each in find.rows}
     for number, value in enumerate(leak):
         told = None if value is None else str(value)
@@ -93,7 +94,7 @@ def test_a_leak_in_one_of_many_categories_is_found(find: Find):
     # Each officer writes a word of his own on what went wrong, so that there are many words and each is seldom.
     words = [f"{'collected' if bad else 'fine'} by {number // 4 % 20}" for number, bad in enumerate(BAD)]
     (found,) = find({"noise": NOISE, "remark": words})
-    assert (found["feature"], found["auc"] > 0.95) == ("remark", True)
+    assert (found.feature, found.auc is not None and found.auc > 0.95) == ("remark", True)
 
 
 def test_only_the_samples_that_train_or_test_are_judged(find: Find):
@@ -107,8 +108,8 @@ def test_only_the_samples_that_train_or_test_are_judged(find: Find):
 def test_rows_that_repeat_each_other_are_found(find: Find):
     repeated = [value if number >= 40 else 1000.0 for number, value in enumerate(NOISE)]
     (found,) = find({"noise": repeated})
-    assert (found["kind"], found["share"]) == ("repeated rows", 0.195)  # 39 of the 40 repeat the first
-    assert found["rows"] == 40
+    assert (found.kind, found.share) == ("repeated rows", 0.195)  # 39 of the 40 repeat the first
+    assert found.rows == 40
     assert {each["application_id"] for each in find.rows} == {f"a{number}" for number in range(40)}
     assert {each["repeats"] for each in find.rows} == {"a0"}
     with pytest.raises(GateStopped, match=r"share of 0\.195 of the applications repeat"):
@@ -117,8 +118,8 @@ def test_rows_that_repeat_each_other_are_found(find: Find):
 
 def test_a_borrower_on_both_sides_is_refused_whatever_the_reason(find: Find):
     found = find({"noise": NOISE}, people=[min(number, 180) % 150 for number in range(N)])
-    assert found[0]["kind"] == "borrowers on both sides"
-    assert found[0]["rows"] == 31 * 2 + 19  # number 180 to 199 are one borrower, who is number 30 too
+    assert found[0].kind == "borrowers on both sides"
+    assert found[0].rows == 31 * 2 + 19  # number 180 to 199 are one borrower, who is number 30 too
     assert {each["borrower_id"] for each in find.rows} == {f"b{number}" for number in range(31)}
     assert {each["sample"] for each in find.rows} == {"train", "test"}
     with pytest.raises(GateStopped, match="31 borrowers stand in the training and in the test set"):

@@ -6,6 +6,7 @@ import pytest
 
 from components.credit.config import Exclusion, Target
 from components.credit.features.engine import connect
+from components.credit.features.notes import RollCount, StudyNote, VintageCount
 from components.credit.features.recipe import Recipe
 from components.feature.study import follow_loans, study
 from tests.feature.histories import PERU, Rows, arrow, instalment, row
@@ -13,7 +14,6 @@ from tests.feature.histories import PERU, Rows, arrow, instalment, row
 # The window of 60 days of a loan of 10 January 2023 ends on 11 March; its first half on 9 February.
 TARGET = Target(bad_days=30, indeterminate_days=9, window_days=60)
 AS_OF = "2023-06-30"
-Study = dict[str, Any]
 
 
 def lend(rows: Rows, loan: str, day: str, *instalments: tuple[str, str | None], **about: Any) -> None:
@@ -29,7 +29,9 @@ def ended(rows: Rows, loan: str, day: str, kind: str) -> None:
     rows["repayments"].append(row("repayments", day, loan_id=loan, kind=kind, borrower_id=f"of {loan}"))
 
 
-def study_of(rows: Rows, target: Target = TARGET, as_of: str = AS_OF, recipe: Recipe = PERU, parts: int = 1) -> Study:
+def study_of(
+    rows: Rows, target: Target = TARGET, as_of: str = AS_OF, recipe: Recipe = PERU, parts: int = 1
+) -> StudyNote:
     connection = connect(recipe, threads=1, memory="256MB")
     try:
         for part in range(parts):
@@ -74,11 +76,11 @@ def book(rows: Rows) -> Rows:
 
 def test_roll_rates_are_those_counted_by_hand(book: Rows):
     found = study_of(book)
-    assert (found["why"], found["loans"], found["roll_days"]) == ("", 9, 30)
-    assert found["roll_rates"] == [
-        {"bucket": "0", "n": 3, "worse": 2, "same": 1, "better": 0, "refinanced": 0},
-        {"bucket": "1–8", "n": 2, "worse": 0, "same": 1, "better": 1, "refinanced": 0},
-        {"bucket": "9–30", "n": 3, "worse": 1, "same": 0, "better": 1, "refinanced": 1},
+    assert (found.why, found.loans, found.roll_days) == ("", 9, 30)
+    assert found.roll_rates == [
+        RollCount("0", n=3, worse=2, same=1, better=0, refinanced=0),
+        RollCount("1–8", n=2, worse=0, same=1, better=1, refinanced=0),
+        RollCount("9–30", n=3, worse=1, same=0, better=1, refinanced=1),
     ]
 
 
@@ -86,65 +88,65 @@ def test_the_ends_of_a_bucket_and_of_the_first_half_are_counted_right(rows: Rows
     for name, paid in {"8": "2023-01-28", "9": "2023-01-29", "19": "2023-02-08", "20": "2023-02-09"}.items():
         lend(rows, name, "2023-01-10", ("2023-01-20", paid))
     lend(rows, "22", "2023-01-10", ("2023-01-20", "2023-02-11"))  # two days into the second half: 20, then 22
-    assert study_of(rows)["roll_rates"] == [
-        {"bucket": "1–8", "n": 1, "worse": 0, "same": 0, "better": 1, "refinanced": 0},
-        {"bucket": "9–30", "n": 4, "worse": 0, "same": 1, "better": 3, "refinanced": 0},
+    assert study_of(rows).roll_rates == [
+        RollCount("1–8", n=1, worse=0, same=0, better=1, refinanced=0),
+        RollCount("9–30", n=4, worse=0, same=1, better=3, refinanced=0),
     ]
 
 
 def test_bad_rates_by_definition_are_those_counted_by_hand(book: Rows):
-    found = {(row["bad_days"], row["window_days"]): row for row in study_of(book)["definitions"]}
+    found = {(row.bad_days, row.window_days): row for row in study_of(book).definitions}
     assert set(found) == {(days, window) for days in (15, 30, 60, 90) for window in (60, 180, 270, 365)}
     # "sank" is 50 days late by the window's end; two were refinanced and one was written off.
-    assert [found[days, 60]["bads"] for days in (15, 30, 60, 90)] == [4, 4, 3, 3]
-    assert [key for key, row in found.items() if row["configured"]] == [(30, 60)]
-    assert found[30, 60]["n"] == 9
-    assert [found[30, days]["n"] for days in (180, 270, 365)] == [0, 0, 0], "not old enough"
-    later = {(row["bad_days"], row["window_days"]): row for row in study_of(book, as_of="2023-07-09")["definitions"]}
-    assert (later[90, 180]["n"], later[90, 180]["bads"]) == (9, 4)  # "sank" came to 90 days on 20 April
+    assert [found[days, 60].bads for days in (15, 30, 60, 90)] == [4, 4, 3, 3]
+    assert [key for key, row in found.items() if row.configured] == [(30, 60)]
+    assert found[30, 60].n == 9
+    assert [found[30, days].n for days in (180, 270, 365)] == [0, 0, 0], "not old enough"
+    later = {(row.bad_days, row.window_days): row for row in study_of(book, as_of="2023-07-09").definitions}
+    assert (later[90, 180].n, later[90, 180].bads) == (9, 4)  # "sank" came to 90 days on 20 April
 
 
 def test_refinanced_loans_are_bad_only_where_the_target_says_so(book: Rows):
     lenient = Target(bad_days=30, indeterminate_days=9, window_days=60, refinanced_is_bad=False)
-    (configured,) = (row for row in study_of(book, lenient)["definitions"] if row["configured"])
-    assert (configured["n"], configured["bads"]) == (9, 2)
+    (configured,) = (row for row in study_of(book, lenient).definitions if row.configured)
+    assert (configured.n, configured.bads) == (9, 2)
 
 
 def test_a_loan_that_is_refinanced_by_another_loan_counts_too(rows: Rows):
     lend(rows, "old", "2023-01-10", ("2023-01-20", "2023-01-20"))
     rows["loans"].append(row("loans", "2023-02-15", loan_id="next", kind="refinanced", replaces_loan_id="old"))
     found = study_of(rows)
-    (configured,) = (row for row in found["definitions"] if row["configured"])
-    assert (configured["n"], configured["bads"]) == (1, 1)
-    assert found["roll_rates"] == [{"bucket": "0", "n": 1, "worse": 0, "same": 0, "better": 0, "refinanced": 1}]
+    (configured,) = (row for row in found.definitions if row.configured)
+    assert (configured.n, configured.bads) == (1, 1)
+    assert found.roll_rates == [RollCount("0", n=1, worse=0, same=0, better=0, refinanced=1)]
 
 
 def test_vintages_go_as_far_as_the_whole_quarter_is_old(rows: Rows):
     lend(rows, "a", "2023-01-10", ("2023-02-10", None))  # 30 days late on 12 March, 61 days on: the third month
     lend(rows, "b", "2023-03-31", ("2023-04-10", "2023-04-10"))
     lend(rows, "c", "2023-04-01", ("2023-04-11", None))  # 30 days late on 11 May, 40 days on: the second month
-    found = study_of(rows, as_of="2023-07-29")["vintages"]
+    found = study_of(rows, as_of="2023-07-29").vintages
     # 120 days have passed since 31 March: three months of 365 / 12 days; none since 30 June.
     assert found == [
-        {"vintage": "2023Q1", "n": 2, "month": 1, "bads": 0},
-        {"vintage": "2023Q1", "n": 2, "month": 2, "bads": 0},
-        {"vintage": "2023Q1", "n": 2, "month": 3, "bads": 1},
+        VintageCount("2023Q1", n=2, month=1, bads=0),
+        VintageCount("2023Q1", n=2, month=2, bads=0),
+        VintageCount("2023Q1", n=2, month=3, bads=1),
     ]
-    later = study_of(rows, as_of="2023-08-30")["vintages"]
-    assert [(row["month"], row["bads"]) for row in later if row["vintage"] == "2023Q2"] == [(1, 0), (2, 1)]
+    later = study_of(rows, as_of="2023-08-30").vintages
+    assert [(row.month, row.bads) for row in later if row.vintage == "2023Q2"] == [(1, 0), (2, 1)]
     older = Target(bad_days=30, indeterminate_days=9, window_days=60, maturity_days=30)
-    assert [row["month"] for row in study_of(rows, older, "2023-07-29")["vintages"]] == [1, 2]
+    assert [row.month for row in study_of(rows, older, "2023-07-29").vintages] == [1, 2]
 
 
 def test_what_is_out_of_scope_or_was_declined_is_not_studied(book: Rows):
     lend(book, "staff", "2023-01-10", ("2023-01-20", None), channel="referral")
     lend(book, "declined", "2023-01-10", ("2023-01-20", None), decision="declined")
-    assert study_of(book)["loans"] == 10
+    assert study_of(book).loans == 10
     scoped = Target(
         bad_days=30, indeterminate_days=9, window_days=60,
         exclusions=[Exclusion("staff", "applications.channel", ["referral"], "no arm's length")],
     )  # fmt: skip
-    assert study_of(book, scoped)["loans"] == 9
+    assert study_of(book, scoped).loans == 9
 
 
 def test_partitions_change_nothing(book: Rows):
@@ -154,7 +156,7 @@ def test_partitions_change_nothing(book: Rows):
 def test_a_book_without_repayments_says_why_it_is_not_studied(rows: Rows):
     flat = Recipe("PEN", "America/Lima", ["borrowers", "bureau", "loans", "repayments", "transactions"], {}, [])
     rows["applications"] = [row("applications", "2023-01-10", outcome="good")]
-    assert study_of({"applications": rows["applications"]}, recipe=flat)["why"] == (
+    assert study_of({"applications": rows["applications"]}, recipe=flat).why == (
         "The lender gives outcomes without loans or repayments, so the target cannot be studied."
     )
-    assert "has repayments" in study_of(rows)["why"]
+    assert "has repayments" in study_of(rows).why

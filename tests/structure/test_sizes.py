@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(path for folder in ("components", "pipelines") for path in (ROOT / folder).rglob("*.py"))
 MOST_OF_A_FUNCTION, MOST_OF_A_MODULE = 80, 450
 # Longer still: who parts one takes it off.
-LONG_FUNCTIONS = {"components/feature/table.py: build"}
+LONG_FUNCTIONS: set[str] = set()
 
 
 def long_functions(source: str) -> list[str]:

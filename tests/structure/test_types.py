@@ -26,23 +26,10 @@ UNTYPED = {
     "credit/models/scorer.py: Scorer.training": "differs by family; evaluate types each part that it reads",
     "credit/training/finish.py: Trained.report": "becomes ``Scorer.training``",
     "credit/training/folds.py: Folds.figures": "becomes a part of ``Scorer.training``",
-    "feature/history_start.py: beginnings": "``FeatureNotes`` types it",
-    "feature/leakage.py: Finding": "``FeatureNotes`` types it",
-    "feature/leakage.py: checked": "``FeatureNotes`` types it",
-    "feature/leakage.py: leak_rows": "``FeatureNotes`` types it",
-    "feature/leakage.py: leaks": "``FeatureNotes`` types it",
-    "feature/leakage.py: refuse": "``FeatureNotes`` types it",
-    "feature/split.py: exclusions": "``FeatureNotes`` types it",
-    "feature/study.py: Row": "``FeatureNotes`` types it",
-    "feature/study.py: definition_counts": "``FeatureNotes`` types it",
-    "feature/study.py: roll_counts": "``FeatureNotes`` types it",
-    "feature/study.py: study": "``FeatureNotes`` types it",
-    "feature/study.py: vintage_counts": "``FeatureNotes`` types it",
     "train_sklearn/own_cards.py: Row": "``evaluate.own_cards`` types it",
     "train_sklearn/own_cards.py: own_cards": "``evaluate.own_cards`` types it",
     "train_sklearn/rejects.py: Inference.bands": "``evaluate.rejects`` types it",
     "train_sklearn/rejects.py: parcels": "``evaluate.rejects`` types it",
-    "validate/quarantine.py: Checked.report": "``ValidationReport`` types it",
 }
 
 

@@ -14,6 +14,7 @@ from components.credit.book.contract import HISTORY, TABLES
 from components.credit.book.manifest import Manifest
 from components.credit.book.mapping import Attribute, Mapping, TableSource
 from components.credit.book.store import DATA_BUCKET, Store
+from components.credit.book.validation import QuarantineReason, RowCounts
 from components.credit.errors import GateStopped, StoreError
 from components.validate.quarantine import Checked
 
@@ -45,8 +46,8 @@ def _new_key(table: str) -> Row:
 
 def test_a_sound_portfolio_stays_whole(check: Check, read: Read, row: Make) -> None:
     checked = check({name: [row(name)] for name in TABLES})
-    assert checked.report["rows"] == {name: {"in": 1, "clean": 1, "quarantined": 0} for name in TABLES}
-    assert checked.report["reasons"] == []
+    assert checked.report.rows == {name: RowCounts(1, 1, 0) for name in TABLES}
+    assert checked.report.reasons == []
     for name, table in TABLES.items():
         assert list(read(checked.clean, name)[0]) == table.schema.names
         assert read(checked.clean, name)[0].items() >= row(name).items()
@@ -150,7 +151,7 @@ def test_what_could_not_be_read_is_not_called_missing_too(check: Check, read: Re
         ["event_time: FECHA is no date like %d/%m/%Y"],
         ["total_due: DEUDA is not a number", "principal: required, but missing"],
     ]
-    assert {found["reason"].partition(":")[0]: found["column"] for found in checked.report["reasons"]} == {
+    assert {reason.reason.partition(":")[0]: reason.column for reason in checked.report.reasons} == {
         "line": "", "event_time": "event_time", "total_due": "total_due", "principal": "principal"
     }  # fmt: skip
 
@@ -186,7 +187,7 @@ def test_duplicates_are_found_across_partitions(check: Check, read: Read, row: M
     }
     checked = check(tables, partitions=4)
     assert read(checked.clean, "loans")[0]["borrower_id"] == "person0"
-    assert checked.report["rows"]["loans"] == {"in": 8, "clean": 1, "quarantined": 7}
+    assert checked.report.rows["loans"] == RowCounts(8, 1, 7)
 
 
 @pytest.mark.parametrize("partitions", [1, 4])
@@ -224,7 +225,7 @@ def test_a_borrower_with_one_sound_row_is_known(check: Check, row: Make) -> None
         "borrowers": [row("borrowers"), row("borrowers", event_time="2024-04-01", sex="?")],
         "applications": [row("applications")],
     }
-    assert check(tables).report["rows"]["applications"]["clean"] == 1
+    assert check(tables).report.rows["applications"].clean == 1
 
 
 def test_unknown_borrowers_may_be_kept(check: Check, lender: Mapping, row: Make) -> None:
@@ -235,14 +236,14 @@ def test_unknown_borrowers_may_be_kept(check: Check, lender: Mapping, row: Make)
         "applications": [row("applications", borrower_id="nobody")],
     }
     kept = check(tables, mapping=msgspec.structs.replace(lender, unknown_borrowers="keep"))
-    assert {name: counts["clean"] for name, counts in kept.report["rows"].items()} == {
+    assert {name: counts.clean for name, counts in kept.report.rows.items()} == {
         "borrowers": 1, "loans": 1, "repayments": 0, "applications": 1
     }  # fmt: skip
 
 
 def test_references_to_absent_tables_are_not_asked(check: Check, row: Make) -> None:
     checked = check({"repayments": [row("repayments")], "applications": [row("applications")]})
-    assert checked.report["rows"]["repayments"]["clean"] == 1
+    assert checked.report.rows["repayments"].clean == 1
     assert set(checked.clean.tables) == {"repayments", "applications", "doubtful_loans"}
 
 
@@ -261,7 +262,7 @@ def test_loans_of_which_a_row_is_in_quarantine_are_doubtful(check: Check, read: 
     }
     checked = check(tables, limit=1)
     assert [found["loan_id"] for found in read(checked.clean, "doubtful_loans")] == ["l1", "l2", "l4", "l5"]
-    assert checked.report["doubtful_loans"] == 4
+    assert checked.report.doubtful_loans == 4
 
 
 def test_ready_attributes_stay_with_their_application(check: Check, read: Read, row: Make) -> None:
@@ -284,13 +285,21 @@ def test_ready_attributes_stay_with_their_application(check: Check, read: Read, 
 def test_the_report_counts_reasons_with_their_first_place(check: Check, row: Make) -> None:
     rows = [row("loans", loan_id=f"l{n}", currency="XXX", source_row=9 - n) for n in range(3)]
     rows += [row("loans"), row("loans", loan_id="l0"), row("loans", loan_id="l0", source_row=6)]
-    report = check({"loans": rows, "applications": [row("applications")]}).report
-    place = {"table": "loans", "first_file": "loans.csv"}
+    checked = check({"loans": rows, "applications": [row("applications")]})
     currency = "currency: not one of PEN, USD, EUR, NGN, TWD, DEM"
-    assert report["reasons"] == [
-        {**place, "reason": currency, "column": "currency", "rows": 3, "first_row": 7},
-        {**place, "reason": "duplicate of an earlier row", "column": "loan_id", "rows": 3, "first_row": 6},
+    assert checked.report.reasons == [
+        QuarantineReason("loans", currency, "currency", 3, "loans.csv", 7),
+        QuarantineReason("loans", "duplicate of an earlier row", "loan_id", 3, "loans.csv", 6),
     ]
+
+
+def test_the_report_stands_in_the_notes_of_both_datasets(check: Check, row: Make) -> None:
+    checked = check({"loans": [row("loans"), row("loans", source_row=2)], "applications": [row("applications")]})
+    assert checked.clean.notes == checked.quarantine.notes == msgspec.to_builtins(checked.report)
+    assert checked.clean.notes["rows"] == {
+        "applications": {"in": 1, "clean": 1, "quarantined": 0},
+        "loans": {"in": 2, "clean": 1, "quarantined": 1},
+    }
 
 
 def test_too_many_broken_rows_stop_the_run(check: Check, store: Store, row: Make) -> None:
@@ -321,9 +330,8 @@ def test_where_most_rows_are_broken_no_limit_is_advised(check: Check, row: Make)
 
 def test_a_share_at_the_limit_goes_on(check: Check, row: Make) -> None:
     rows = [row("loans", loan_id=f"l{n}", principal=Decimal(-1 if n < 1 else 1)) for n in range(20)]
-    assert (
-        check({"loans": rows, "applications": [row("applications")]}, limit=0.05).report["rows"]["loans"]["clean"] == 19
-    )
+    checked = check({"loans": rows, "applications": [row("applications")]}, limit=0.05)
+    assert checked.report.rows["loans"].clean == 19
 
 
 @pytest.mark.parametrize("rows", [[], [{"currency": "XXX"}]], ids=["none", "all broken"])

@@ -1,4 +1,4 @@
-"""The report of the validate stage, as its readers take it: rows of each table, and why rows are in quarantine."""
+"""The report of the validate stage: rows of each table, and why rows are in quarantine."""
 
 from msgspec import Struct, field
 
@@ -32,12 +32,14 @@ class QuarantineReason(Struct, frozen=True):
 
 
 class ValidationReport(Struct, frozen=True):
-    """The part of the report that other stages show.
+    """What validate counted.
 
     Args:
         rows: Row counts by table.
         reasons: The reasons, the most frequent of a table first.
+        doubtful_loans: Loans of which a row is in quarantine; 0 in a report of before they were counted.
     """
 
     rows: dict[str, RowCounts]
     reasons: list[QuarantineReason]
+    doubtful_loans: int = 0

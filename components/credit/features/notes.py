@@ -5,6 +5,7 @@ from msgspec import Struct, field
 
 from components.credit.book.manifest import Manifest
 from components.credit.errors import InputError
+from components.credit.features.recipe import Recipe
 
 
 class SplitNote(Struct, frozen=True):
@@ -21,6 +22,18 @@ class SplitNote(Struct, frozen=True):
     test_from: str | None
     embargo_days: int | None
     reason: str
+
+
+class Finding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A check of the feature stage that exceeds its ``limit``, with its figure and the ``rows`` that it concerns."""
+
+    kind: str
+    feature: str | None = None
+    auc: float | None = None
+    share: float | None = None
+    borrowers: int | None = None
+    limit: float
+    rows: int
 
 
 class Leak(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -139,7 +152,7 @@ class StudyNote(Struct, frozen=True):
 
 
 class FeatureNotes(Struct, frozen=True):
-    """The notes that the comparison of models reads.
+    """The notes of a feature table.
 
     Args:
         split: The split.
@@ -150,7 +163,10 @@ class FeatureNotes(Struct, frozen=True):
         left_out: Features that models are not given, with the reason of each.
         history_starts: Where the tables' history begins; ``beginnings`` on disk.
         exclusions: Exclusions of the target.
+        unclear: Loans that are old enough for a label and have none, since their rows cannot be believed, by reason;
+            empty in a table of before they were counted.
         study: The study of the target; None in a table of before there was one.
+        recipe: How the features follow from a borrower's history; None in a table of before it was noted.
     """
 
     split: SplitNote
@@ -161,7 +177,9 @@ class FeatureNotes(Struct, frozen=True):
     left_out: dict[str, str]
     history_starts: list[HistoryStart] = field(name="beginnings")
     exclusions: list[ExclusionCount]
+    unclear: dict[str, int] = {}
     study: StudyNote | None = None
+    recipe: Recipe | None = None
 
 
 def feature_notes(features: Manifest) -> FeatureNotes:
