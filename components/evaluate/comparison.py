@@ -197,6 +197,7 @@ def compare(
         study=study_of(notes.study, confidence),
         swaps=swap_sets(book.decided, name, winner.cutoff, confidence),
         tests=_challenger_tests(judged, policy),
+        unclear=notes.unclear,
     )
     return _comparison(judged, scorers, evaluation, included.curves)
 

@@ -84,6 +84,7 @@ class Evaluation(DecisionCore, frozen=True, kw_only=True, forbid_unknown_fields=
         study: The study of the target.
         swaps: Swap sets.
         tests: Each challenger against the scorecard.
+        unclear: Loans that are old enough for a label and have none, since their rows cannot be believed, by reason.
     """
 
     approvals: list[Step]
@@ -106,6 +107,7 @@ class Evaluation(DecisionCore, frozen=True, kw_only=True, forbid_unknown_fields=
     study: Study
     swaps: list[SwapSet]
     tests: list[ChallengerTest]
+    unclear: dict[str, int]
 
 
 def rounded(record: _T) -> _T:

@@ -35,6 +35,7 @@ NOTES = {
     "left_out": {},
     "beginnings": [],
     "exclusions": [],
+    "unclear": {"two rows of one instalment": 1_203, "a row in quarantine": 1},
 }
 NO_REPORT = ValidationReport({}, [])
 Publish = Callable[..., Manifest]

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import msgspec
@@ -182,3 +183,17 @@ def test_a_scorecard_alone_has_a_page(book: Manifest, scorers: dict[str, Scorer]
     told = Page(page(alone, VALIDATION)).text
     assert "The scorecard has no challenger." in told
     assert "Challengers against" not in told
+
+
+def test_loans_that_cannot_be_told_are_shown_with_one_line_a_cause(comparison: Comparison):
+    text = Page(page(comparison, NO_REPORT)).text
+    assert (
+        "1 loan that is old enough for a label has none, since its rows do not tell what became of it: "
+        "a row in quarantine."
+    ) in text
+    assert (
+        "1,203 loans that are old enough for a label have none, since their rows do not tell what became of them: "
+        "two rows of one instalment."
+    ) in text
+    told = msgspec.structs.replace(comparison.decision, unclear={})
+    assert "old enough for a label" not in Page(page(replace(comparison, decision=told), NO_REPORT)).text

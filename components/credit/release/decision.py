@@ -288,6 +288,7 @@ class Decision(DecisionCore, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     study: _Section = UNSET
     swaps: _Section = UNSET
     tests: _Section = UNSET
+    unclear: _Section = UNSET
 
 
 def read_decision(path: str) -> Decision:
