@@ -13,13 +13,12 @@ from typing import Any, Literal
 
 import msgspec
 import numpy as np
-from msgspec import Struct
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from components.credit.dictionary import Feature
 from components.credit.models.binning import Columns, numbers
+from components.credit.models.distribution import Array, Distribution, Reference
 
-Array = NDArray[np.float64]
 Verdict = Literal["stable", "small", "moderate", "large"]
 _BINS = 10
 _CATEGORIES = 20
@@ -32,41 +31,6 @@ class Shift:
     psi: float
     critical: float
     verdict: Verdict
-
-
-class Distribution(Struct, frozen=True, forbid_unknown_fields=True):
-    """Distribution of one column over bins.
-
-    Args:
-        name: Name of the column.
-        edges: Greatest value of each bin of a number but the last.
-        categories: The most frequent categories; all others share the last bin.
-        counts: Rows by bin: missing first, then the ranges, or the categories and the others.
-    """
-
-    name: str
-    edges: list[float]
-    categories: list[str] | None
-    counts: list[int]
-
-    def count(self, column: Any) -> Array:
-        """Rows of a column by these bins, shape (bins,)."""
-        if self.categories is None:
-            values = numbers(column)
-            bins = np.searchsorted(self.edges, values) + 1
-            bins[np.isnan(values)] = 0
-        else:
-            known = {category: bin for bin, category in enumerate(self.categories, start=1)}
-            other = len(self.categories) + 1
-            bins = np.array([known.get(value, other) if isinstance(value, str) else 0 for value in column], np.int64)
-        return np.bincount(bins, minlength=len(self.counts)).astype(np.float64)
-
-
-class Reference(Struct, frozen=True, forbid_unknown_fields=True):
-    """Distributions in training: of the out-of-fold points, and of each input."""
-
-    points: Distribution
-    features: list[Distribution]
 
 
 def training_reference(points: ArrayLike, features: Sequence[Feature], columns: Columns) -> Reference:
@@ -86,12 +50,6 @@ def training_reference(points: ArrayLike, features: Sequence[Feature], columns: 
             for feature in features
         ],
     )
-
-
-def reference_of(training: dict[str, object]) -> Reference | None:
-    """The reference that a model's training report holds; None where it holds none."""
-    content = training.get("reference")
-    return None if content is None else msgspec.convert(content, Reference)
 
 
 def quantile_edges(values: ArrayLike, bins: int) -> Array:

@@ -41,7 +41,6 @@ from components.evaluate.champion import SCORECARD, Choice, choose
 from components.evaluate.figures import Curves, Outcomes, curves, figures, grades, resampled, strategies
 from components.evaluate.groups import fairness, segments
 from components.evaluate.inclusion import inclusion
-from components.evaluate.own_cards import own_cards
 from components.evaluate.record import ChallengerTest, Evaluation, JudgedSample, rounded
 from components.evaluate.rejects import inference
 from components.evaluate.resampling import SplitTest, adversarial, random_split, refuse_clock
@@ -182,7 +181,7 @@ def compare(
         leakage=[*notes.leakage, *clock],
         left_out=notes.left_out,
         money=_profit(judged.seen[name], book, config),
-        own_cards=own_cards(scorers[SCORECARD]),
+        own_cards=scorers[SCORECARD].training.own_cards or [],
         random_split=_random_split(notes, book, inputs, config),
         rejects=inference(book.decided, scorers[SCORECARD], with_rejects, config),
         rules=rule_effects(test, in_force(book.rules, book.day), name, winner.cutoff, confidence),
@@ -321,8 +320,7 @@ def _judged_models(
 
 
 def _cross_validation(scorer: Scorer) -> CrossValidation:
-    names = [field.name for field in msgspec.structs.fields(CrossValidation)]
-    return msgspec.convert({name: scorer.training.get(name) for name in names}, CrossValidation)
+    return msgspec.convert(scorer.training, CrossValidation, from_attributes=True)
 
 
 def _profit(outcomes: Outcomes, book: _Book, config: Config) -> money.Profit | None:

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from components.credit.features.notes import ExclusionCount, Leak
 from components.credit.models.scorer import Scorer
+from components.credit.models.training_report import BinsReview
 from components.credit.release.decision import (
     Bilingual,
     CrossValidation,
@@ -22,7 +23,7 @@ from components.evaluate.comparison import Comparison
 from components.evaluate.groups import Fairness
 from components.evaluate.inclusion import InclusionFigures
 from components.evaluate.record import JudgedSample
-from components.evaluate.report import FIGURES, GROUPS, BinsReview, bins_reviews, environment
+from components.evaluate.report import FIGURES, GROUPS, environment
 from components.evaluate.stability import InputShift, PartCalibration
 
 FORMAT = 1
@@ -224,7 +225,7 @@ def _figures(model: JudgedModel) -> list[FigureCard]:
 
 
 def _inputs(scorer: Scorer) -> list[InputCard]:
-    reviewed = bins_reviews(scorer)
+    reviewed = scorer.training.manual_bins or {}
     return [
         InputCard(
             name=feature.name,

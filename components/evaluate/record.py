@@ -9,13 +9,13 @@ import numpy as np
 from msgspec import Struct, field
 
 from components.credit.features.notes import Check, ExclusionCount, HistoryStart, Leak
+from components.credit.models.training_report import OwnCard
 from components.credit.release.decision import DecisionCore
 from components.evaluate.approvals import RuleEffect, Step
 from components.evaluate.figures import StrategyRow
 from components.evaluate.groups import Fairness, Segment
 from components.evaluate.inclusion import InclusionFigures
 from components.evaluate.money import Profit
-from components.evaluate.own_cards import OwnCard
 from components.evaluate.rejects import Inference
 from components.evaluate.resampling import SplitTest
 from components.evaluate.stability import Stability

@@ -1,6 +1,5 @@
 """The scorecard with reject inference beside the one without it: what is known of both, and where their points part."""
 
-import msgspec
 import numpy as np
 import pandas as pd
 from msgspec import Struct
@@ -8,37 +7,8 @@ from msgspec import Struct
 from components.credit import metrics
 from components.credit.config import Config
 from components.credit.models.scorer import WITH_REJECTS, Scorer
+from components.credit.models.training_report import InferredOutcomes
 from components.evaluate.champion import SCORECARD
-
-
-class ScoreBand(Struct, frozen=True, forbid_unknown_fields=True):
-    """A band of points in parcelling, and how many of its declined applications count as bad.
-
-    Args:
-        points_from: Least points of the band; None of the riskiest.
-        n: Granted loans.
-        bads: The bads among them.
-        bad_rate: Their bad rate.
-        declined: Declined applications.
-        inferred_bads: How many of them count as bad.
-    """
-
-    bad_rate: float
-    bads: int
-    declined: int
-    inferred_bads: int
-    n: int
-    points_from: int | None
-
-
-class InferredOutcomes(Struct, frozen=True, forbid_unknown_fields=True):
-    """What training took the declined applications for; ``bands`` are those of parcelling."""
-
-    method: str
-    factor: float
-    declined: int
-    inferred_bads: float
-    bands: list[ScoreBand]
 
 
 class CardFigures(Struct, frozen=True, forbid_unknown_fields=True):
@@ -165,7 +135,7 @@ def inference(rows: pd.DataFrame, card: Scorer, with_rejects: Scorer | None, con
         bads=int(granted["bad"].sum()),
         declined=len(rows) - len(granted),
         approval_share=share,
-        training=msgspec.convert(with_rejects.training["rejects"], InferredOutcomes),
+        training=with_rejects.training.rejects,
         cards=[
             _figures(rows, name, column, share, confidence)
             for name, column in (("without", SCORECARD), ("with", WITH_REJECTS))

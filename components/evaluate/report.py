@@ -14,6 +14,7 @@ from components.credit.dictionary import Feature
 from components.credit.features.notes import Leak
 from components.credit.models.card import Card
 from components.credit.models.scorer import Scorer
+from components.credit.models.training_report import BinsReview
 from components.evaluate import plots
 from components.evaluate.comparison import Comparison
 from components.evaluate.inclusion import InclusionFigures
@@ -52,14 +53,6 @@ REFERENCES = {
     "own_history": "own history alone",
     "without": "all but alternative data",
 }
-
-
-class BinsReview(Struct, frozen=True):
-    """Who reviewed the bins that people set for a feature, when (YYYY-MM-DD), and in which version."""
-
-    reviewed_by: str
-    reviewed_on: str
-    version: str
 
 
 class _Bin(Struct, frozen=True):
@@ -258,7 +251,7 @@ def _cards(scorer: Scorer) -> list[_ShownCard]:
 def _bins(scorer: Scorer, card: Card) -> list[_Bins]:
     """A card's bins with points, share of training rows and bad rate, features of most information first."""
     found = []
-    reviewed = bins_reviews(scorer)
+    reviewed = scorer.training.manual_bins or {}
     known = {feature.name: feature for feature in scorer.features}
     for binning, points in zip(card.binnings, card.points, strict=True):
         feature = known[binning.feature]
@@ -285,11 +278,6 @@ def _bins(scorer: Scorer, card: Card) -> list[_Bins]:
             )
         )
     return sorted(found, key=lambda entry: (-entry.information_value, entry.feature.name))
-
-
-def bins_reviews(scorer: Scorer) -> dict[str, BinsReview]:
-    """The review of each feature whose bins people set, by the model's training report."""
-    return msgspec.convert(scorer.training.get("manual_bins", {}), dict[str, BinsReview])
 
 
 def _reasons(validation: ValidationReport) -> list[QuarantineReason]:

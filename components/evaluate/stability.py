@@ -7,7 +7,7 @@ import pandas as pd
 from msgspec import Struct
 
 from components.credit import metrics
-from components.credit.drift import psi, reference_of
+from components.credit.drift import psi
 from components.credit.models.scorer import Scorer
 from components.evaluate.resampling import Adversary
 
@@ -98,7 +98,7 @@ def input_shifts(scorer: Scorer, columns: pd.DataFrame, confidence: float) -> li
     Returns:
         None where the report holds no distributions.
     """
-    seen = reference_of(scorer.training)
+    seen = scorer.training.reference
     if seen is None or columns.empty:
         return []
     named = {feature.name: feature for feature in scorer.features}

@@ -31,7 +31,6 @@ def monitor(
     """
     from components.credit.book.documents import read_config, read_record, write_json
     from components.credit.book.store import Store, access_from_environment, read_manifest
-    from components.credit.drift import reference_of
     from components.credit.features.recipe import ModelInputs
     from components.credit.progress import stage
     from components.credit.release.registry import fetch
@@ -44,7 +43,7 @@ def monitor(
     with stage("monitor") as progress:
         store = Store(access_from_environment())
         package, scorer = fetch(store, read_record(model.path, ModelInputs).version, secret("QUIPU_VERIFY_KEY"))
-        reference = reference_of(scorer.training)
+        reference = scorer.training.reference
         inputs = [read_manifest(part.path) for part in features]
         settings = read_config(config)
         rules = package.decision.rule.policy

@@ -12,9 +12,10 @@ from msgspec import Struct
 
 from components.credit import metrics
 from components.credit.config import Config
-from components.credit.drift import Reference, Shift, psi
+from components.credit.drift import Shift, psi
 from components.credit.errors import ModelRefused
 from components.credit.models.calibration import Floats
+from components.credit.models.distribution import Reference
 from components.credit.models.scorer import Scorer
 from components.credit.release.decision import Decision
 from components.monitor.recent import Seen

@@ -11,11 +11,11 @@ import pyarrow as pa
 from components.credit.book.manifest import Manifest
 from components.credit.book.store import Store
 from components.credit.config import Config, Rule
-from components.credit.drift import Array, Distribution, Reference
 from components.credit.errors import InputError
 from components.credit.features.moments import local_days
 from components.credit.models.binning import Columns
 from components.credit.models.calibration import Floats, Integers, sigmoid
+from components.credit.models.distribution import Array, Distribution, Reference
 from components.credit.models.scorer import Scorer
 from components.credit.progress import Progress
 from components.credit.release.policy import policy_by_day

@@ -7,7 +7,7 @@ import msgspec
 from components.credit.book.manifest import Manifest, TableParts, encode, identity
 from components.credit.book.store import MANIFEST, Store
 from components.credit.config import Config
-from components.credit.drift import Shift, reference_of
+from components.credit.drift import Shift
 from components.credit.models.scorer import BANDS
 from components.credit.release.released import Released
 from components.score.tally import Tally, shift_of
@@ -40,7 +40,7 @@ def joined(parts: Sequence[Manifest], code: str, store: Store) -> Manifest:
 
 def shift_since_training(tally: Tally, model: Released, config: Config) -> Shift | None:
     """PSI of the points against the model's training; None where nothing was scored, or the model holds none."""
-    reference = reference_of(model.scorer.training)
+    reference = model.scorer.training.reference
     return shift_of(tally, reference.points, config.policy.confidence) if reference else None
 
 

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Struct, field
 
-from components.credit.drift import Distribution, Shift, psi
+from components.credit.drift import Shift, psi
+from components.credit.models.distribution import Distribution
 
 
 class Tally(Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,6 +12,7 @@ from components.credit.config import Config
 from components.credit.dictionary import Feature
 from components.credit.errors import InputError
 from components.credit.models.calibration import Floats
+from components.credit.models.training_report import FamilyReport
 from components.credit.models.trees.engine import Matrix, Trees, fit_encoder, forest_to_booster
 from components.credit.progress import Progress
 from components.credit.training.finish import Trained, calibrated
@@ -82,11 +83,11 @@ def fit_forest(
     for fold, probability in zip(folds.folds, best.probabilities, strict=True):
         log_odds[fold.test] = engine.log_odds(probability)
     calibration, out_of_fold = calibrated(log_odds, bad, training.shift)
-    report: dict[str, object] = {
-        "candidates": len(drawn),
-        "parameters": best.parameters | {"n_estimators": TREES},
-        "calibration": calibration,
-    }
+    report = FamilyReport(
+        candidates=len(drawn),
+        parameters=best.parameters | {"n_estimators": TREES},
+        calibration=calibration,
+    )
     return Trained("random_forest", engine, features, calibration, out_of_fold, report)
 
 

@@ -6,8 +6,9 @@ differ. The test sample then judges the result, as it judges every other model.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from components.credit import metrics
@@ -16,6 +17,7 @@ from components.credit.dictionary import Feature
 from components.credit.models.calibration import Floats, Integers, sigmoid
 from components.credit.models.card import Card
 from components.credit.models.cards import PARTINGS, Cards, Parting
+from components.credit.models.training_report import OwnCard
 from components.credit.progress import Progress
 from components.credit.training.folds import Fold, Folds
 from components.credit.training.samples import Training
@@ -23,7 +25,6 @@ from components.train_sklearn.card import CardFit, make_card
 
 # Bads, and goods, that each side of a fold needs.
 _LEAST_OF_A_CLASS = 10
-Row = dict[str, Any]
 
 
 class _Own(NamedTuple):
@@ -33,9 +34,17 @@ class _Own(NamedTuple):
     why: str = ""
 
 
+class _Segment(NamedTuple):
+    """A side of the book: how it is parted, which side, and whether each row is on it, shape (n,)."""
+
+    by: str
+    value: str
+    rows: np.ndarray
+
+
 def own_cards(
     single: CardFit, training: Training, features: list[Feature], folds: Folds, config: Config, progress: Progress
-) -> tuple[Card | Cards, Floats, list[Row]]:
+) -> tuple[Card | Cards, Floats, list[OwnCard]]:
     """The card of all rows, or cards for both sides of the book where an own card pays on one of them.
 
     Of two ways to part the book that pay, that whose cards fit the folds better is kept. A side whose own card does
@@ -50,14 +59,10 @@ def own_cards(
         progress: Receives each segment's folds.
 
     Returns:
-        The engine; its calibrated out-of-fold log-odds, as ``CardFit.out_of_fold``; a row for each segment: ``by``,
-        ``value``, ``n`` and ``bads`` (rows tested; of the whole segment where none are), ``auc_single`` and
-        ``auc_own`` with ``_low`` and ``_high``, the ``difference`` (own less single) with its interval and
-        ``p_value`` (DeLong by borrower), ``pays``: whether it is beyond the margin and chance, and ``served``. Where
-        the segment has too few bads or goods for a card, ``why`` stands instead of the figures.
+        The engine; its calibrated out-of-fold log-odds, as ``CardFit.out_of_fold``; the comparison of each segment.
     """
     order = [feature.name for feature in features]
-    rows: list[Row] = []
+    rows: list[OwnCard] = []
     best: tuple[float, Card | Cards, Floats, str] = (0.0, single.engine, single.out_of_fold, "")
     for parting in PARTINGS:
         if parting.feature not in order:
@@ -69,18 +74,17 @@ def own_cards(
         for value, within in ((parting.below, ~is_above), (parting.above, is_above)):
             report = partial(_report, progress, f"{parting.column} {value}", len(folds.folds))
             own = _own(within, training, features, folds, config, report)
-            figures, pays = _compared(own, single, within, training, config)
-            rows.append({"by": parting.column, "value": value, **figures, "pays": pays, "served": False})
-            cards.append(own.fit.engine if own.fit and pays else single.engine)
-            if own.fit and pays:
+            row = _compared(own, single, _Segment(parting.column, value, within), training, config)
+            rows.append(row)
+            cards.append(own.fit.engine if own.fit and row.pays else single.engine)
+            if own.fit and row.pays:
                 out_of_fold = out_of_fold.copy()
                 out_of_fold[within] = np.where(np.isnan(own.fit.out_of_fold), out_of_fold[within], own.fit.out_of_fold)
         gain = _log_loss(single.out_of_fold, training.bad) - _log_loss(out_of_fold, training.bad)
         if cards != [single.engine, single.engine] and gain > best[0]:
             best = (gain, _joined(parting, order, *cards), out_of_fold, parting.column)
-    for row in rows:
-        row["served"] = row["pays"] and row["by"] == best[3]
-    return best[1], best[2], rows
+    served = [msgspec.structs.replace(row, served=row.pays and row.by == best[3]) for row in rows]
+    return best[1], best[2], served
 
 
 def _report(progress: Progress, segment: str, folds: int, number: int) -> None:
@@ -124,25 +128,37 @@ def _enough(bad: Integers, least: int) -> bool:
     return bool(least <= bad.sum() <= len(bad) - least)
 
 
-def _compared(own: _Own, single: CardFit, within: np.ndarray, training: Training, config: Config) -> tuple[Row, bool]:
-    bad, confidence = training.bad[within], config.policy.confidence
+def _compared(own: _Own, single: CardFit, segment: _Segment, training: Training, config: Config) -> OwnCard:
+    """Both cards on the rows of the segment that the folds tested."""
+    bad, confidence = training.bad[segment.rows], config.policy.confidence
     if own.fit is None:
-        return {"n": len(bad), "bads": int(bad.sum()), "why": own.why}, False
+        return OwnCard(
+            by=segment.by, value=segment.value, n=len(bad), bads=int(bad.sum()), why=own.why, pays=False, served=False
+        )
     tested = ~np.isnan(own.fit.out_of_fold)
-    bad, borrower = bad[tested], training.borrowers[within][tested]
-    by_own, by_single = own.fit.out_of_fold[tested], single.out_of_fold[within][tested]
+    bad, borrower = bad[tested], training.borrowers[segment.rows][tested]
+    by_own, by_single = own.fit.out_of_fold[tested], single.out_of_fold[segment.rows][tested]
     test = metrics.delong_test(bad, by_own, by_single, confidence, borrower)
-    figures: Row = {"n": len(bad), "bads": int(bad.sum())}
-    for name, score in (("auc_single", by_single), ("auc_own", by_own)):
-        auc = metrics.auc_interval(bad, score, confidence, borrower)
-        figures |= {name: auc.value, f"{name}_low": auc.low, f"{name}_high": auc.high}
-    figures |= {
-        "difference": test.value,
-        "difference_low": test.low,
-        "difference_high": test.high,
-        "p_value": test.p_value,
-    }
-    return figures, test.beats(config.policy.champion_margin, confidence)
+    auc_own = metrics.auc_interval(bad, by_own, confidence, borrower)
+    auc_single = metrics.auc_interval(bad, by_single, confidence, borrower)
+    return OwnCard(
+        by=segment.by,
+        value=segment.value,
+        n=len(bad),
+        bads=int(bad.sum()),
+        auc_single=auc_single.value,
+        auc_single_low=auc_single.low,
+        auc_single_high=auc_single.high,
+        auc_own=auc_own.value,
+        auc_own_low=auc_own.low,
+        auc_own_high=auc_own.high,
+        difference=test.value,
+        difference_low=test.low,
+        difference_high=test.high,
+        p_value=test.p_value,
+        pays=test.beats(config.policy.champion_margin, confidence),
+        served=False,
+    )
 
 
 def _log_loss(log_odds: Floats, bad: Integers) -> float:

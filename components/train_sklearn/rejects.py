@@ -6,7 +6,7 @@ and Finance 28, 2004), for why the card without it stays: inference seldom helps
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,6 +18,7 @@ from components.credit.config import Config
 from components.credit.models.binning import Binning
 from components.credit.models.calibration import Calibration, Floats, Integers, sigmoid
 from components.credit.models.scorer import Scorer
+from components.credit.models.training_report import FamilyReport, InferredOutcomes, ScoreBand
 from components.credit.progress import Progress
 from components.credit.training.finish import Trained, calibrated, finish, scale
 from components.credit.training.folds import Folds, make_folds
@@ -34,14 +35,20 @@ class Inference:
         columns: Their features; a row stands twice where it is partly bad and partly good.
         bad: 0 or 1, shape (n,).
         weights: How many rows each counts for, 0 to 1, shape (n,).
-        bands: Of parcelling, from the riskiest: ``points_from``, granted ``n`` and ``bads``, their ``bad_rate``, the
-            ``declined`` and how many of them are taken as bad.
+        bands: Of parcelling, from the riskiest.
     """
 
     columns: pd.DataFrame
     bad: Integers
     weights: Floats
-    bands: list[dict[str, Any]]
+    bands: list[ScoreBand]
+
+
+class Parcel(NamedTuple):
+    """A score band, and the indices of its declined applications."""
+
+    band: ScoreBand
+    declined: Integers
 
 
 def train_with_rejects(
@@ -93,7 +100,7 @@ def fit_with_rejects(
         folds: Folds of the granted loans.
         config: How outcomes are inferred, and the seed.
     """
-    card, parameters = scorer.single_card, msgspec.convert(scorer.training["parameters"], dict[str, float])
+    card, parameters = scorer.single_card, msgspec.convert(scorer.training.parameters, dict[str, float])
     assert card is not None, "``train_with_rejects`` asks before"
     inferred = infer(scorer, training, declined, config)
     everyone = np.arange(len(training.bad))
@@ -107,18 +114,18 @@ def fit_with_rejects(
     calibration, out_of_fold = calibrated(log_odds, training.bad, training.shift)
     engine = whole_points(fit(everyone), training.columns, calibration, scale(config.scorecard))
     used = {binning.feature for binning in engine.binnings}
-    report: dict[str, object] = {
-        "candidates": 1,
-        "parameters": parameters,
-        "calibration": calibration,
-        "rejects": {
-            "method": config.rejects.method,
-            "factor": config.rejects.factor,
-            "declined": len(declined),
-            "inferred_bads": float(inferred.weights @ inferred.bad),
-            "bands": inferred.bands,
-        },
-    }
+    report = FamilyReport(
+        candidates=1,
+        parameters={"penalty": parameters["penalty"]},
+        calibration=calibration,
+        rejects=InferredOutcomes(
+            method=config.rejects.method,
+            factor=config.rejects.factor,
+            declined=len(declined),
+            inferred_bads=float(inferred.weights @ inferred.bad),
+            bands=inferred.bands,
+        ),
+    )
     inputs = [feature for feature in scorer.features if feature.name in used]
     return Trained("scorecard", engine, inputs, Calibration(), out_of_fold, report)
 
@@ -132,7 +139,7 @@ def infer(scorer: Scorer, training: Training, declined: pd.DataFrame, config: Co
     """
     factor = config.rejects.factor
     if config.rejects.method == "parcelling":
-        bands = parcels(
+        parts = parcels(
             scorer.points(training.columns),
             training.bad,
             scorer.points(declined),
@@ -141,9 +148,9 @@ def infer(scorer: Scorer, training: Training, declined: pd.DataFrame, config: Co
         )
         bad = np.zeros(len(declined), dtype=np.int64)
         random = np.random.default_rng(config.seed)
-        for _, members, bads in bands:
-            bad[random.choice(members, bads, replace=False)] = 1
-        return Inference(declined, bad, np.ones(len(declined)), [band for band, _, _ in bands])
+        for band, members in parts:
+            bad[random.choice(members, band.inferred_bads, replace=False)] = 1
+        return Inference(declined, bad, np.ones(len(declined)), [band for band, _ in parts])
     # the training rows' own odds: those of the book follow from the shift
     odds = scorer.log_odds(scorer.margin(declined)) - training.shift + np.log(factor)
     weight = sigmoid(odds)
@@ -155,10 +162,8 @@ def infer(scorer: Scorer, training: Training, declined: pd.DataFrame, config: Co
     )
 
 
-def parcels(
-    points: Integers, bad: Integers, declined: Integers, factor: float, count: int
-) -> list[tuple[dict[str, Any], Integers, int]]:
-    """Score bands, from the riskiest: figures, indices of the declined applications, and how many of them are bad.
+def parcels(points: Integers, bad: Integers, declined: Integers, factor: float, count: int) -> list[Parcel]:
+    """Score bands, from the riskiest.
 
     Args:
         points: Of the granted loans, shape (n,).
@@ -176,15 +181,15 @@ def parcels(
         # half a bad and half a good more: no band is without risk, none without hope
         odds = factor * (granted.sum() + 0.5) / (len(granted) - granted.sum() + 0.5)
         bads = int(np.floor(len(members) * odds / (1 + odds) + 0.5))
-        figures = {
-            "points_from": int(edges[number - 1]) if number else None,
-            "n": len(granted),
-            "bads": int(granted.sum()),
-            "bad_rate": float(granted.mean()),
-            "declined": len(members),
-            "inferred_bads": bads,
-        }
-        bands.append((figures, members, bads))
+        score_band = ScoreBand(
+            points_from=int(edges[number - 1]) if number else None,
+            n=len(granted),
+            bads=int(granted.sum()),
+            bad_rate=float(granted.mean()),
+            declined=len(members),
+            inferred_bads=bads,
+        )
+        bands.append(Parcel(score_band, members))
     return bands
 
 

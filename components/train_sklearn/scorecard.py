@@ -5,6 +5,7 @@ from components.credit.dictionary import Feature
 from components.credit.errors import GateStopped, InputError, nearest
 from components.credit.models.binning import Binning, fit_binning
 from components.credit.models.calibration import Calibration
+from components.credit.models.training_report import BinsReview, FamilyReport
 from components.credit.progress import Progress
 from components.credit.training.finish import Trained
 from components.credit.training.folds import Folds
@@ -41,30 +42,26 @@ def fit_scorecard(
     engine, out_of_fold, compared = own_cards(fit, training, features, folds, config, progress)
     on_cards = {binning.feature for _, card in engine.cards for binning in card.binnings}
     used = set(engine.features)
-    report: dict[str, object] = {
-        "candidates": len(PENALTIES),
-        "parameters": {"penalty": fit.penalty},
-        "log_loss": fit.log_loss,
-        "calibration": fit.calibration,
-        "left_out": {
+    manual_bins = {
+        name: BinsReview(bins.reviewed_by, bins.reviewed_on.isoformat(), bins.version)
+        for name, bins in config.scorecard.manual_bins.items()
+        if name in on_cards
+    }
+    report = FamilyReport(
+        candidates=len(PENALTIES),
+        parameters={"penalty": fit.penalty},
+        log_loss=fit.log_loss,
+        calibration=fit.calibration,
+        left_out={
             binning.feature: "no bin is worth a point"
             if binning.information_value >= config.scorecard.least_information_value
             else f"information value {max(binning.information_value, 0.0):.4f}"
             for binning in fit.binnings
             if binning.feature not in used
         },
-        "own_cards": compared,
-    }
-    reviewed = {name: bins for name, bins in config.scorecard.manual_bins.items() if name in on_cards}
-    if reviewed:
-        report["manual_bins"] = {
-            name: {
-                "reviewed_by": bins.reviewed_by,
-                "reviewed_on": bins.reviewed_on.isoformat(),
-                "version": bins.version,
-            }
-            for name, bins in reviewed.items()
-        }
+        own_cards=compared,
+        manual_bins=manual_bins or None,
+    )
     inputs = [feature for feature in features if feature.name in used]
     # the calibration is in the points already
     return Trained("scorecard", engine, inputs, Calibration(), out_of_fold, report)

@@ -16,6 +16,7 @@ from components.credit.config import Config
 from components.credit.dictionary import Feature
 from components.credit.errors import InputError
 from components.credit.models.calibration import Floats, Integers
+from components.credit.models.training_report import FamilyReport
 from components.credit.models.trees.engine import Matrix, Trees, fit_encoder
 from components.credit.progress import Progress
 from components.credit.training.finish import Trained, calibrated
@@ -126,12 +127,12 @@ def fit_boosting(
     for fold, margin in zip(folds.folds, finals[best].margins, strict=True):
         log_odds[fold.test] = margin
     calibration, out_of_fold = calibrated(log_odds, bad, training.shift)
-    report: dict[str, object] = {
-        "candidates": len(drawn),
-        "parameters": parameters | {"eta": RATE, "rounds": rounds},
-        "calibration": calibration,
-        "monotone": {feature.name: feature.trend for feature in features if _direction(feature)},
-    }
+    report = FamilyReport(
+        candidates=len(drawn),
+        parameters=parameters | {"eta": RATE, "rounds": rounds},
+        calibration=calibration,
+        monotone={feature.name: feature.trend for feature in features if feature.trend and _direction(feature)},
+    )
     return Trained(
         "xgboost", Trees(bytes(booster.save_raw("ubj")), encoder), features, calibration, out_of_fold, report
     )

@@ -11,6 +11,7 @@ from components.credit.models.binning import Bin, Binning
 from components.credit.models.calibration import Calibration, Scaling
 from components.credit.models.card import Card
 from components.credit.models.scorer import Scorer, save
+from components.credit.models.training_report import TrainingReport
 from components.credit.release.decision import Decision
 from components.credit.release.registry import Package
 from components.credit.release.signing import new_key_pair
@@ -50,7 +51,7 @@ def train(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str], Tra
             cutoff=0.2,
             bands=(0.05, 0.1, 0.2, 0.4),
             reference={"days_late": -0.5},
-            training={"name": f"{request.node.nodeid} {name}"},
+            training=TrainingReport(dataset=f"{request.node.nodeid} {name}"),
         )
         save(scorer, tmp_path / name)
         version = scorer.version()

@@ -10,6 +10,7 @@ import xgboost
 from components.credit.dictionary import Feature
 from components.credit.models.calibration import Calibration, Scaling
 from components.credit.models.scorer import Scorer, save
+from components.credit.models.training_report import TrainingReport
 from components.credit.models.trees.engine import Encoded, Encoder, Levels, Trees
 from components.credit.release.decision import Decision
 from tests.decisions import decision
@@ -53,7 +54,7 @@ def candidate(folder: Path, seed: int, strategy: Literal["blue_green", "rolling"
         cutoff=0.3,
         bands=(0.05, 0.1, 0.3, 0.5),
         reference=dict.fromkeys(FEATURES, -0.2),
-        training={"seed": seed},
+        training=TrainingReport(seed=seed),
     )
     save(scorer, folder)
     chosen = decision("xgboost", scorer.version(), strategy=strategy, as_of="2026-10-31")

@@ -11,6 +11,7 @@ from components.credit.book.store import Store
 from components.credit.config import Config, Policy, Rejects
 from components.credit.models.card import Card
 from components.credit.models.scorer import Scorer
+from components.credit.models.training_report import InferredOutcomes, ScoreBand, TrainingReport
 from components.credit.progress import Progress
 from components.evaluate.comparison import Comparison, compare
 from components.evaluate.rejects import inference
@@ -20,8 +21,8 @@ from tests.evaluate.conftest import NO_REPORT, Publish
 from tests.evaluate.test_report import Page
 
 CONFIG = Config(rejects=Rejects("parcelling", factor=3.0))
-BAND = {"points_from": None, "n": 10, "bads": 4, "bad_rate": 0.4, "declined": 8, "inferred_bads": 5}
-LEARNT = {"rejects": {"method": "parcelling", "factor": 3.0, "declined": 8, "inferred_bads": 5.0, "bands": [BAND]}}
+BAND = ScoreBand(points_from=None, n=10, bads=4, bad_rate=0.4, declined=8, inferred_bads=5)
+LEARNT = InferredOutcomes("parcelling", 3.0, 8, 5.0, [BAND])
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,8 @@ def with_rejects(scorers: dict[str, Scorer]) -> Scorer:
     assert isinstance(card, Card)
     points = [[card.points[0][0] - 5, *card.points[0][1:]], card.points[1]]
     other = Card(card.scaling, card.base_points, card.binnings[:2], points)
-    return replace(scorers["scorecard"], engine=other, features=scorers["scorecard"].features[:2], training=LEARNT)
+    report = TrainingReport(rejects=LEARNT)
+    return replace(scorers["scorecard"], engine=other, features=scorers["scorecard"].features[:2], training=report)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +100,7 @@ def test_the_report_and_the_tables_show_both(compared: Comparison):
     assert "3 times those of granted loans, so that 5 of them count as bad" in told
     written = tables(compared)
     assert written["rejects"]["card"].to_pylist() == ["without", "with"]
-    assert written["rejects_score_bands"].to_pylist() == [BAND]
+    assert written["rejects_score_bands"].to_pylist() == [msgspec.to_builtins(BAND)]
     assert written["rejects_bins"].num_rows == len(compared.decision.rejects.bins)
 
 

@@ -11,6 +11,7 @@ from components.credit.config import Config, Rejects
 from components.credit.models.card import Card
 from components.credit.models.cards import Cards
 from components.credit.models.scorer import Scorer
+from components.credit.models.training_report import OwnCard, TrainingReport
 from components.credit.progress import Progress
 from components.evaluate.comparison import Comparison, compare
 from components.evaluate.modelcard import markdown, model_card
@@ -41,7 +42,9 @@ def compared(book: Manifest, scorers: dict[str, Scorer], store: Store) -> Compar
     by = next(binning for binning in card.binnings if binning.type == "number" and binning.cuts)
     shorter = Card(card.scaling, card.base_points - 7, card.binnings[:-1], card.points[:-1])
     engine = Cards(by.feature, by.cuts[0], card.features, shorter, card)
-    parted = dataclasses.replace(scorer, engine=engine, training={**scorer.training, "own_cards": COMPARED})
+    parted = dataclasses.replace(
+        scorer, engine=engine, training=TrainingReport(own_cards=msgspec.convert(COMPARED, list[OwnCard]))
+    )
     settings = Config(rejects=Rejects(method="fuzzy"))
     return compare(book, scorers | {"scorecard": parted}, settings, store, Progress("evaluate"))
 

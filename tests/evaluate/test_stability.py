@@ -1,6 +1,5 @@
 from dataclasses import replace
 
-import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +9,7 @@ from components.credit.config import Limits
 from components.credit.drift import training_reference
 from components.credit.errors import GateStopped
 from components.credit.models.scorer import Scorer
+from components.credit.models.training_report import TrainingReport
 from components.evaluate.comparison import Comparison
 from components.evaluate.groups import attribute_gaps, protected_groups, refuse_unfair
 from components.evaluate.stability import calibration_by_part, input_shifts
@@ -19,7 +19,7 @@ def test_the_input_that_moved_leads_and_the_others_are_stable(rows: pd.DataFrame
     scorer = scorers["scorecard"]
     training, test = rows[rows["sample"] == "train"], rows[rows["sample"] == "test"]
     seen = training_reference(np.arange(len(training)), scorer.features, training)
-    scorer = replace(scorer, training={"reference": msgspec.to_builtins(seen)})
+    scorer = replace(scorer, training=TrainingReport(reference=seen))
     moved = test.assign(debt_to_income=test["debt_to_income"] + 1.5)
     first, *others = input_shifts(scorer, moved, 0.999)
     assert (first.feature, first.verdict, first.n, first.n_training) == (

@@ -15,12 +15,13 @@ from sklearn.metrics import roc_auc_score
 from components.credit.book.store import Store
 from components.credit.config import Config, Rule
 from components.credit.dictionary import Feature
-from components.credit.drift import reference_of, training_reference
+from components.credit.drift import training_reference
 from components.credit.errors import InputError
 from components.credit.models.binning import Bin, Binning
 from components.credit.models.calibration import Calibration, Scaling, sigmoid
 from components.credit.models.card import Card
 from components.credit.models.scorer import Scorer
+from components.credit.models.training_report import TrainingReport
 from components.credit.progress import Progress
 from components.monitor.findings import Findings, expected_figures, find
 from components.monitor.recent import look
@@ -63,7 +64,7 @@ def card(training: Book) -> Scorer:
         (0.03, 0.06, 0.15, 0.3), {},
     )  # fmt: skip
     seen = training_reference(scorer.points(training), scorer.features, training)
-    return replace(scorer, training={"reference": msgspec.to_builtins(seen)})
+    return replace(scorer, training=TrainingReport(reference=seen))
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +97,8 @@ def watch(store: Store, tmp_path: Path, scorer: Scorer) -> Callable[..., Finding
             )
             parts.append(store.publish("features", AS_OF.isoformat(), folder, inputs={}, code="r", notes={}))
         settings, progress = config or Config(), Progress("monitor")
-        seen = look(parts, model, rules, reference_of(model.training), trained, settings, store, progress)
-        return find(seen, model, "v1", reference_of(model.training), released, AS_OF.isoformat(), settings)
+        seen = look(parts, model, rules, model.training.reference, trained, settings, store, progress)
+        return find(seen, model, "v1", model.training.reference, released, AS_OF.isoformat(), settings)
 
     return watched
 
@@ -171,7 +172,7 @@ def test_whoever_breaks_a_hard_rule_of_the_day_is_no_approval(watch: Callable[..
 
 
 def test_a_model_that_kept_no_reference_is_watched_all_the_same(watch: Callable[..., Findings], scorer: Scorer) -> None:
-    found = watch(book(1_000, 8), model=replace(scorer, training={}))
+    found = watch(book(1_000, 8), model=replace(scorer, training=TrainingReport()))
     assert found.psi is None
     assert found.drift == []
     assert found.expected["auc"] > 0.6

@@ -20,6 +20,7 @@ from components.credit.models.calibration import Calibration, Scaling
 from components.credit.models.card import Card
 from components.credit.models.cards import Cards
 from components.credit.models.scorer import Scorer, save
+from components.credit.models.training_report import TrainingReport
 from components.credit.models.trees.engine import Encoded, Encoder, Trees
 from components.credit.release.registry import Package, register
 from components.credit.release.signing import new_key_pair
@@ -61,7 +62,7 @@ def xgboost_scorer(seed: int) -> Scorer:
         cutoff=0.3,
         bands=(0.05, 0.1, 0.3, 0.5),
         reference=dict.fromkeys(NUMBERS, -0.2),
-        training={"seed": seed},
+        training=TrainingReport(seed=seed),
         recipe=msgspec.to_builtins(RECIPE),
     )
 

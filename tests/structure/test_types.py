@@ -21,15 +21,7 @@ FOREIGN = {
 UNTYPED = {
     "credit/book/manifest.py: Manifest.notes": "each stage has its own; ``FeatureNotes`` types those of feature",
     "credit/book/store.py: Store.publish": "hands ``Manifest.notes`` on",
-    "credit/drift.py: reference_of": "takes ``Scorer.training``",
     "credit/models/scorer.py: Scorer.recipe": "``released`` types it as ``Recipe`` before it is used",
-    "credit/models/scorer.py: Scorer.training": "differs by family; evaluate types each part that it reads",
-    "credit/training/finish.py: Trained.report": "becomes ``Scorer.training``",
-    "credit/training/folds.py: Folds.figures": "becomes a part of ``Scorer.training``",
-    "train_sklearn/own_cards.py: Row": "``evaluate.own_cards`` types it",
-    "train_sklearn/own_cards.py: own_cards": "``evaluate.own_cards`` types it",
-    "train_sklearn/rejects.py: Inference.bands": "``evaluate.rejects`` types it",
-    "train_sklearn/rejects.py: parcels": "``evaluate.rejects`` types it",
 }
 
 

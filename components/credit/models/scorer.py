@@ -22,6 +22,7 @@ from components.credit.models.calibration import Calibration, Floats, Integers, 
 from components.credit.models.card import Card
 from components.credit.models.cards import Cards
 from components.credit.models.engine import Engine
+from components.credit.models.training_report import TrainingReport
 from components.credit.models.trees.engine import BOOSTER_FILE, Encoder, Trees
 
 Family = Literal["scorecard", "random_forest", "xgboost"]
@@ -59,7 +60,7 @@ class Scorer:
     cutoff: float
     bands: tuple[float, ...]
     reference: dict[str, float]
-    training: dict[str, object] = field(default_factory=dict)
+    training: TrainingReport = field(default_factory=TrainingReport)
     recipe: dict[str, object] | None = None
 
     @property
@@ -134,7 +135,7 @@ class Scorer:
     def binnings(self) -> list[Binning]:
         """Bins of each feature with their rows in training: the engine's own, or those of the training report."""
         own = self.engine.binnings
-        return msgspec.convert(self.training.get("bins", []), list[Binning]) if own is None else own
+        return self.training.bins or [] if own is None else own
 
     @property
     def single_card(self) -> Card | None:
@@ -166,7 +167,7 @@ class _Saved(Struct, forbid_unknown_fields=True, frozen=True):
     cutoff: float
     bands: list[float]
     reference: dict[str, float]
-    training: dict[str, object]
+    training: TrainingReport
     recipe: dict[str, object] | None
     card: Card | None = None
     cards: Cards | None = None

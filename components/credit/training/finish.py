@@ -9,10 +9,11 @@ from components.credit.book.manifest import Manifest
 from components.credit.config import Config, Scorecard
 from components.credit.dictionary import Feature
 from components.credit.drift import training_reference
-from components.credit.models.binning import fit_binning
+from components.credit.models.binning import Binning, fit_binning
 from components.credit.models.calibration import Calibration, Floats, Integers, Scaling, cut, fit_calibration, sigmoid
 from components.credit.models.engine import Engine
 from components.credit.models.scorer import Family, Scorer
+from components.credit.models.training_report import FamilyReport, TrainingReport
 from components.credit.training.folds import Folds
 from components.credit.training.samples import Training
 
@@ -31,7 +32,7 @@ class Trained:
         calibration: Its calibration.
         out_of_fold: Calibrated log-odds of bad by engines that had not seen the row, NaN where no fold tested it, shape
             (n,).
-        report: The family's part of the training report: candidates, parameters, calibration.
+        report: The family's part of the training report.
     """
 
     family: Family
@@ -39,7 +40,7 @@ class Trained:
     features: list[Feature]
     calibration: Calibration
     out_of_fold: Floats
-    report: dict[str, object]
+    report: FamilyReport
 
 
 def scale(settings: Scorecard) -> Scaling:
@@ -79,18 +80,17 @@ def finish(trained: Trained, training: Training, folds: Folds, config: Config, f
     shares = (share / 3, share * 2 / 3, share, share + (1 - share) / 2)
     bands = cut(sigmoid(trained.out_of_fold[tested]), shares, scaling)
     seen = training_reference(scaling.whole_points(trained.out_of_fold[tested]), trained.features, training.columns)
-    report: dict[str, object] = {
-        "rows": len(training.bad),
-        "rows_available": training.available,
-        "bads": int(training.bad.sum()),
-        "dataset": features.sha256,
-        "seed": config.seed,
-        "reference": msgspec.to_builtins(seen),
-        **folds.figures(trained.out_of_fold, training.bad),
-        **trained.report,
-    }
-    if trained.engine.binnings is None:
-        report["bins"] = _bins(trained.features, training, config)
+    report = TrainingReport(
+        rows=len(training.bad),
+        rows_available=training.available,
+        bads=int(training.bad.sum()),
+        dataset=features.sha256,
+        seed=config.seed,
+        reference=seen,
+        bins=_bins(trained.features, training, config) if trained.engine.binnings is None else None,
+        **msgspec.structs.asdict(folds.figures(trained.out_of_fold, training.bad)),
+        **msgspec.structs.asdict(trained.report),
+    )
     recipe = features.notes.get("recipe")
     scorer = Scorer(
         trained.family,
@@ -107,12 +107,10 @@ def finish(trained: Trained, training: Training, folds: Folds, config: Config, f
     return replace(scorer, reference=_reference(scorer, training, config.seed))
 
 
-def _bins(features: list[Feature], training: Training, config: Config) -> object:
+def _bins(features: list[Feature], training: Training, config: Config) -> list[Binning]:
     """Bins of each feature with their rows in training, with which a scorer compares the rows that it scores."""
     most, least = config.scorecard.bins, config.scorecard.least_bin_share
-    return msgspec.to_builtins(
-        [fit_binning(feature, training.columns[feature.name], training.bad, most, least) for feature in features]
-    )
+    return [fit_binning(feature, training.columns[feature.name], training.bad, most, least) for feature in features]
 
 
 def _reference(scorer: Scorer, training: Training, seed: int) -> dict[str, float]:

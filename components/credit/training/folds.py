@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from components.credit.errors import GateStopped
 from components.credit.models.calibration import Floats, Integers
+from components.credit.models.training_report import FoldFigures
 
 # Share of the rows, by time, that every ordered fold may learn from.
 _FIRST = 0.4
@@ -30,16 +31,16 @@ class Folds:
     kind: Literal["ordered", "random"]
     folds: list[Fold]
 
-    def figures(self, log_odds: Floats, bad: Integers) -> dict[str, object]:
+    def figures(self, log_odds: Floats, bad: Integers) -> FoldFigures:
         """How out-of-fold log-odds, shape (n,), separate bads from goods: AUC by fold, for the training report."""
         areas = [float(roc_auc_score(bad[fold.test], log_odds[fold.test])) for fold in self.folds]
-        return {
-            "folds": f"{len(areas)} {self.kind}, grouped by borrower",
-            "auc": float(np.mean(areas)),
-            "auc_sd": float(np.std(areas)),
-            "auc_by_fold": areas,
-            "tested": sum(len(fold.test) for fold in self.folds),
-        }
+        return FoldFigures(
+            folds=f"{len(areas)} {self.kind}, grouped by borrower",
+            auc=float(np.mean(areas)),
+            auc_sd=float(np.std(areas)),
+            auc_by_fold=areas,
+            tested=sum(len(fold.test) for fold in self.folds),
+        )
 
 
 def make_folds(borrowers: np.ndarray, decided_at: np.ndarray, bad: Integers, count: int, seed: int) -> Folds:

@@ -84,10 +84,10 @@ def test_saved_and_loaded_it_is_the_same_to_the_bit(scorer: Scorer, odd_rows: pd
 
 def test_it_tells_bads_from_goods_and_its_mean_is_theirs(scorer: Scorer, rows: pd.DataFrame) -> None:
     training = scorer.training
-    assert isinstance(training["auc"], float)
-    assert 0.65 < training["auc"] < 0.95
-    assert training["rows"] == len(rows)
-    assert training["bads"] == rows["bad"].sum()
+    assert training.auc is not None
+    assert 0.65 < training.auc < 0.95
+    assert training.rows == len(rows)
+    assert training.bads == rows["bad"].sum()
     assert scorer.probability(rows).mean() == pytest.approx(rows["bad"].mean(), abs=0.03)
 
 

@@ -74,18 +74,18 @@ def scorer(trained: Trained, training: Training) -> Scorer:
 
 
 def test_a_segment_whose_risk_is_another_is_scored_by_its_own_card(trained: Trained, training: Training):
-    new, recurrent, known, thin = trained.report["own_cards"]
-    assert [(row["by"], row["value"]) for row in (new, recurrent, known, thin)] == [
+    new, recurrent, known, thin = trained.report.own_cards
+    assert [(row.by, row.value) for row in (new, recurrent, known, thin)] == [
         ("segment", "new"), ("segment", "recurrent"), ("thin_file", "no"), ("thin_file", "yes"),
     ]  # fmt: skip
-    assert new["pays"]
-    assert new["served"]
-    assert new["difference"] == pytest.approx(new["auc_own"] - new["auc_single"])
-    assert new["difference_low"] < new["difference"] < new["difference_high"]
-    assert new["difference"] > 0.1
-    assert known["pays"] is thin["pays"] is False
+    assert new.pays
+    assert new.served
+    assert new.difference == pytest.approx(new.auc_own - new.auc_single)
+    assert new.difference_low < new.difference < new.difference_high
+    assert new.difference > 0.1
+    assert known.pays is thin.pays is False
     # the later 60 % of the rows are tested
-    assert new["n"] + recurrent["n"] == known["n"] + thin["n"] == 2_400
+    assert new.n + recurrent.n == known.n + thin.n == 2_400
     engine = trained.engine
     assert isinstance(engine, Cards)
     assert (engine.by, engine.at) == ("loans_before", 1)
@@ -111,9 +111,9 @@ def _auc(training: Training, trained: Trained) -> float:
 def test_one_card_serves_all_where_an_own_one_may_be_chance():
     trained = _fitted(_training(turned=False))
     assert isinstance(trained.engine, Card)
-    rows = trained.report["own_cards"]
-    assert not any(row["pays"] or row["served"] for row in rows)
-    assert all(row["difference_low"] < row["difference"] < row["difference_high"] for row in rows)
+    rows = trained.report.own_cards
+    assert not any(row.pays or row.served for row in rows)
+    assert all(row.difference_low < row.difference < row.difference_high for row in rows)
 
 
 def test_each_row_has_the_points_of_its_segments_card(scorer: Scorer, training: Training):
@@ -183,17 +183,25 @@ def test_cards_that_do_not_fit_are_refused(scorer: Scorer, damage):
         unpack({"model.json": msgspec.json.encode(saved)}, "here")
 
 
+@pytest.mark.parametrize("change", [{"own_card": []}, {"auc": "high"}, {"own_cards": [{"by": "segment"}]}])
+def test_a_training_report_that_does_not_fit_is_refused(scorer: Scorer, change: dict[str, object]):
+    saved = msgspec.json.decode(pack(scorer)["model.json"])
+    saved["training"] |= change
+    with pytest.raises(ModelRefused, match="train it again"):
+        unpack({"model.json": msgspec.json.encode(saved)}, "here")
+
+
 def test_a_segment_of_few_bads_says_why_and_the_others_are_compared(training: Training):
     bad = np.where(training.columns["loans_before"] < 1, 0, training.bad)
     book = Training(training.columns, bad, training.borrowers, training.decided_at, training.available)
-    new, recurrent, *_ = _fitted(book).report["own_cards"]
-    assert (new["bads"], new["pays"], new["why"]) == (0, False, "fewer than 50 bads or goods to learn from")
-    assert "auc_own" in recurrent
+    new, recurrent, *_ = _fitted(book).report.own_cards
+    assert (new.bads, new.pays, new.why) == (0, False, "fewer than 50 bads or goods to learn from")
+    assert recurrent.auc_own is not None
 
 
 def test_books_that_cannot_be_parted_have_no_rows(training: Training):
     plain = [FEATURES[0], FEATURES[2]]
-    assert _fitted(training, plain).report["own_cards"] == []
+    assert _fitted(training, plain).report.own_cards == []
     columns = training.columns.assign(loans_before=0.0, no_bureau_file=1.0)
     book = Training(columns, training.bad, training.borrowers, training.decided_at, training.available)
-    assert _fitted(book, config=Config(limits=Limits(least_bads=1))).report["own_cards"] == []
+    assert _fitted(book, config=Config(limits=Limits(least_bads=1))).report.own_cards == []

@@ -48,17 +48,17 @@ def test_parcels_take_the_bands_odds_times_the_factor():
     points = np.repeat([500, 600], 100)
     bad = np.concatenate([np.arange(100) < 49, np.arange(100) < 9]).astype(np.int64)
     declined = np.array([420] * 30 + [700] * 10 + [599] * 10)
-    (low, places, bads), (high, _, few) = parcels(points, bad, declined, 2.0, 2)
+    (low, places), (high, _) = parcels(points, bad, declined, 2.0, 2)
     # (49 + .5) / (51 + .5) = .961 to 1: 1.922 for the declined, 65.8 % of 40; (9.5 / 91.5) * 2 = .2077: 17.2 % of 10
-    assert (low["n"], low["bads"], low["declined"], bads) == (100, 49, 40, 26)
-    assert (high["n"], high["bads"], high["declined"], few) == (100, 9, 10, 2)
-    assert (low["points_from"], high["points_from"]) == (None, 600)
+    assert (low.n, low.bads, low.declined, low.inferred_bads) == (100, 49, 40, 26)
+    assert (high.n, high.bads, high.declined, high.inferred_bads) == (100, 9, 10, 2)
+    assert (low.points_from, high.points_from) == (None, 600)
     assert places.tolist() == [*range(30), *range(40, 50)]
 
 
 def test_one_score_for_all_is_one_parcel():
-    ((told, _, bads),) = parcels(np.full(10, 500), np.arange(10) < 5, np.full(4, 300), 1.0, 10)
-    assert (told["n"], told["declined"], bads) == (10, 4, 2)
+    ((band, _),) = parcels(np.full(10, 500), np.arange(10) < 5, np.full(4, 300), 1.0, 10)
+    assert (band.n, band.declined, band.inferred_bads) == (10, 4, 2)
 
 
 def test_fuzzy_rows_stand_twice_with_weights_that_add_up_to_one(trained, store: Store):
@@ -95,9 +95,10 @@ def test_the_card_with_inference_holds_the_declined_for_riskier(method: str, tra
     for factor in (1.0, 4.0):
         with_rejects = train_with_rejects(card, book, _config(method, factor=factor), store, PROGRESS)
         assert with_rejects is not None
-        told = with_rejects.training["rejects"]
-        assert told["declined"] == len(declined)
-        assert 0 < told["inferred_bads"] < len(declined)
+        told = with_rejects.training.rejects
+        assert told is not None
+        assert told.declined == len(declined)
+        assert 0 < told.inferred_bads < len(declined)
         expected.append(float(with_rejects.probability(declined).mean()))
         assert isinstance(with_rejects.engine, Card)
         bins = {binning.feature: binning.cuts for binning in card.engine.binnings}

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
-import msgspec
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from components.credit.book.store import Access, Store
 from components.credit.models.binning import fit_binning
+from components.credit.models.training_report import TrainingReport
 from components.credit.release.registry import promote
 from components.credit.release.signing import new_key_pair
 from components.scorer.model import Model
@@ -175,11 +175,8 @@ def test_a_flood_of_rows_costs_a_sample_only(mixed: Model) -> None:
 def test_trees_have_the_bins_of_their_training_report(numbers: Model) -> None:
     scorer = numbers.scorer
     values = np.random.default_rng(1).normal(size=300)
-    bins = [
-        msgspec.to_builtins(fit_binning(feature, values, (values > 0).astype(np.int64), 5, 0.05))
-        for feature in scorer.features
-    ]
-    histograms = Histograms(dataclasses.replace(scorer, training={"bins": bins}))
+    bins = [fit_binning(feature, values, (values > 0).astype(np.int64), 5, 0.05) for feature in scorer.features]
+    histograms = Histograms(dataclasses.replace(scorer, training=TrainingReport(bins=bins)))
     histograms.add({feature.name: np.array([np.nan, 0.5]) for feature in scorer.features}, np.array([500, 510]))
     histograms.count()
     assert [(int(counts[0]), int(counts.sum())) for counts in histograms.bins] == [(1, 2)] * len(bins)
