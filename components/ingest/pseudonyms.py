@@ -6,6 +6,7 @@ tokens: what comes behind it (DuckDB, disk, logs) never sees one.
 """
 
 import hashlib
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -28,6 +29,8 @@ ENTITIES = {
 }
 
 _ALPHABET = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", dtype=np.uint8)
+_SHORTENED = re.compile(r"\d\.\d+[eE]\+\d+")
+_WRONG_SHORTENED = "is a number in scientific notation, as a spreadsheet shortens it; export the column as text"
 _TOKEN = 26
 _HASHED = 16
 _BLOCK = 64
@@ -65,10 +68,15 @@ def pseudonyms(
     texts = [text.strip() for text in encoded.dictionary.to_pylist()]
     absent = {"", *missing}
     read = _READ[rule.identifier]
-    valid = [None if text in absent else read(text) for text in texts]
+    # A spreadsheet that wrote 10117410 as 1.01E+07 made one person of many.
+    shortened = [bool(_SHORTENED.fullmatch(text)) for text in texts]
+    valid = [None if text in absent or short else read(text) for text, short in zip(texts, shortened, strict=True)]
     unique = tokens([text + rule.suffix if text else None for text in valid], entity, key)
-    sentence = f"{place} {_WRONG[rule.identifier]}"
-    problems = [sentence if not text and texts[index] not in absent else None for index, text in enumerate(valid)]
+    wrong = [_WRONG_SHORTENED if short else _WRONG[rule.identifier] for short in shortened]
+    problems = [
+        f"{place} {wrong[index]}" if not text and texts[index] not in absent else None
+        for index, text in enumerate(valid)
+    ]
     return unique.take(encoded.indices), pa.array(problems, pa.string()).take(encoded.indices)
 
 

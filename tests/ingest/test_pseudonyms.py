@@ -59,6 +59,19 @@ def test_a_number_that_is_not_a_dni_gives_a_problem_and_no_token(text: str) -> N
     assert text not in problems[0]
 
 
+@pytest.mark.parametrize("kind", ["text", "dni", "ruc"])
+def test_a_number_that_a_spreadsheet_shortened_names_nobody(kind: str) -> None:
+    found, problems = people(["1.00E+07", "1.01174E+7", "2.05e+10"], kind)
+    assert found == [None] * 3
+    assert set(problems) == {
+        "borrower_id: DOC is a number in scientific notation, as a spreadsheet shortens it; export the column as text"
+    }
+
+
+def test_a_code_with_an_e_in_it_is_an_identifier() -> None:
+    assert None not in people(["1E5", "A1.0E+5", "10E+7", "1.0E5"], "text")[0]
+
+
 def test_a_ruc_is_checked() -> None:
     found, problems = people(["20512333797", "20512333798", "10117410"], "ruc")
     assert [token is None for token in found] == [False, True, True]
