@@ -25,6 +25,7 @@ from components.ingest.partitions import partition_files, partitions_for
 from components.ingest.pseudonyms import partition_of, pseudonym_key
 from components.ingest.readers import landing, open_source
 from components.ingest.rows import Rows
+from components.ingest.separators import Separators
 
 _REPORTED_ROWS = 500_000
 
@@ -122,8 +123,9 @@ def _write_table(
     counted = 0
     with partition_files(folder / name, pieces[0].how.schema, partitions) as files:
         for piece in pieces:
-            before, problems = counted, Counter[str]()
+            before, problems, separators = counted, Counter[str](), Separators(piece.how)
             for batch in piece.rows.batches():
+                separators.add(batch)
                 counted += len(batch.rows)
                 rows = convert(connection, piece.how, batch, piece.rows.name)
                 if name == "repayments" and "borrower_id" not in piece.how.rules:
@@ -133,6 +135,8 @@ def _write_table(
                     problems[found["values"]] += found["counts"]
                 if counted // _REPORTED_ROWS > (counted - len(batch.rows)) // _REPORTED_ROWS:
                     progress.report(name, rows=counted)
+            for doubt in separators.doubts(piece.rows.name):
+                progress.warn(doubt)
             for sentence, count in sorted(problems.items()):
                 if count > (counted - before) / 2:
                     progress.warn(

@@ -257,6 +257,28 @@ def test_a_date_format_that_does_not_fit_is_warned_of(ingested: Ingest) -> None:
     ) in landed.warnings
 
 
+@pytest.mark.parametrize(
+    ("decimal", "amounts", "doubted"),
+    [
+        (".", ["2.971", "2.042", "1.908", "900"], True),
+        (".", ["2.971", "2.042", "1.90", "900"], False),
+        (".", ["2.971", "2.042", "900"], False),
+        (",", ["2,971", "12,042", "S/ 1,908"], True),
+        (",", ["2.971,50", "2.042,00", "1.908,10"], False),
+        (".", ["2971", "2042", "1908"], False),
+    ],
+)
+def test_amounts_that_look_like_thousands_are_doubted(
+    ingested: Ingest, decimal: str, amounts: list[str], doubted: bool
+) -> None:
+    rows = "".join(f"{n};10117410;15/01/2024;{amount};B\n" for n, amount in enumerate(amounts))
+    mapping = LENDER.replace('decimal: ","', f'decimal: "{decimal}"')
+    warnings = [each for each in ingested({"solicitudes.csv": HEADER + rows}, mapping).warnings if "thousand" in each]
+    other = "," if decimal == "." else "."
+    assert [f"amounts in 'MONTO' with a '{decimal}'" in each for each in warnings] == [True] * doubted
+    assert all(f'set decimal: "{other}" for its source' in each for each in warnings)
+
+
 def test_a_landing_bucket_gives_what_a_folder_gives(ingested: Ingest, store: Store, tmp_path: Path) -> None:
     (tmp_path / "f").write_text(GOOD)
     store.upload(LANDING_BUCKET, "caja/solicitudes.csv", tmp_path / "f")
