@@ -20,9 +20,8 @@ $(READY): pyproject.toml images/constraints.txt
 run: $(READY) ## Run the main job: portfolio, pipeline, report, one scored application
 	@$(BIN)/quipu run
 
-# Half of the time the tests wait for servers, so there are more workers than cores.
-test: $(READY) .venv/.kernels ## Run the tests, by four workers
-	$(BIN)/python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder
+test: $(READY) .venv/.kernels ## Run the tests, by up to four workers
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 # Each worker of the tests would compile them for itself, for a minute.
 .venv/.kernels: $(READY) $(wildcard components/credit/models/trees/*.py)
